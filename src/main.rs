@@ -1,0 +1,3 @@
+//! The `comity` binary.
+
+fn main() {}
