@@ -1,1 +1,6 @@
 //! SPIFFE federation: trust domains verify each other's workloads and never issue each other's identities.
+
+mod spiffe;
+
+pub use spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
+pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};

@@ -1,0 +1,4 @@
+//! The nouns of the SPIFFE standards: no I/O, no clock, no configuration.
+
+pub(crate) mod spiffe_id;
+pub(crate) mod trust_domain;
