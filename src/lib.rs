@@ -2,5 +2,6 @@
 
 mod spiffe;
 
+pub use spiffe::public_key::{Curve, Fingerprint, FingerprintError, PublicKey, PublicKeyError};
 pub use spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
 pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
