@@ -4,6 +4,7 @@ mod spiffe;
 
 pub use spiffe::authority::{Authority, AuthorityId, JwtAuthority, SvidType, X509Authority, X509AuthorityError};
 pub use spiffe::bundle::{Authorities, Bundle, BundleDiff};
+pub use spiffe::json::JsonError;
 pub use spiffe::public_key::{Curve, Fingerprint, FingerprintError, PublicKey, PublicKeyError};
 pub use spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
 pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
