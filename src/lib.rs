@@ -4,6 +4,9 @@ mod spiffe;
 
 pub use spiffe::authority::{Authority, AuthorityId, JwtAuthority, SvidType, X509Authority, X509AuthorityError};
 pub use spiffe::bundle::{Authorities, Bundle, BundleDiff};
+pub use spiffe::document::ignored::{IgnoreReason, IgnoredElement};
+pub use spiffe::document::render::{WitAuthorities, digest as bundle_digest, render as render_bundle};
+pub use spiffe::document::{BundleDocument, DocumentError};
 pub use spiffe::json::JsonError;
 pub use spiffe::public_key::{Curve, Fingerprint, FingerprintError, PublicKey, PublicKeyError};
 pub use spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
