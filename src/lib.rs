@@ -4,6 +4,7 @@ mod spiffe;
 
 pub use spiffe::authority::{Authority, AuthorityId, JwtAuthority, SvidType, X509Authority, X509AuthorityError};
 pub use spiffe::bundle::{Authorities, Bundle, BundleDiff};
+pub use spiffe::bundle_map::{BundleMap, BundleMapError};
 pub use spiffe::document::ignored::{IgnoreReason, IgnoredElement};
 pub use spiffe::document::render::{WitAuthorities, digest as bundle_digest, render as render_bundle};
 pub use spiffe::document::{BundleDocument, DocumentError};

@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod bundle;
+pub(crate) mod bundle_map;
 pub(crate) mod document;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "fixtures are test code outside of test functions")]
