@@ -12,3 +12,7 @@ pub use spiffe::json::JsonError;
 pub use spiffe::public_key::{Curve, Fingerprint, FingerprintError, PublicKey, PublicKeyError};
 pub use spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
 pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
+
+#[cfg(feature = "server")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the exchange, which uses it, comes next"))]
+mod store;

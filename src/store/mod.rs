@@ -1,0 +1,57 @@
+//! Durable state: our own bundle, the relationships, what they accepted and what waits.
+
+mod codec;
+#[cfg(test)]
+mod contract;
+pub(crate) mod error;
+mod memory;
+pub(crate) mod records;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::spiffe::bundle::Bundle;
+use crate::spiffe::trust_domain::TrustDomain;
+
+use self::error::StoreError;
+use self::memory::MemoryStore;
+use self::records::{Commit, Limits, Revision, StoredRelationship, StoredState};
+
+/// What the service must find again after a restart, for one trust domain of its own.
+///
+/// Each method is one transaction: done when it returns `Ok`, else as if it had not been called. One
+/// that is dropped half-way has happened entirely or not at all.
+#[async_trait]
+pub(crate) trait Store: Send + Sync {
+    /// Everything that lives, as of one moment.
+    async fn load(&self) -> Result<StoredState, StoreError>;
+
+    /// Replaces our own bundle. Refuses a sequence that is not above the stored one (SEQ-02).
+    async fn put_own(&self, bundle: &Bundle) -> Result<(), StoreError>;
+
+    /// Begins a relationship, in place of a living one if there is: nothing is accepted or held.
+    ///
+    /// History, the count of revisions and barred documents of an earlier one stay (REL-07).
+    async fn create(&self, trust_domain: &TrustDomain, endpoint: &str) -> Result<StoredRelationship, StoreError>;
+
+    /// Ends the relationship, if it lives; its history stays.
+    async fn end(&self, trust_domain: &TrustDomain) -> Result<(), StoreError>;
+
+    /// Writes one outcome; `Superseded` if its incarnation is not the living one.
+    async fn commit(&self, commit: &Commit) -> Result<(), StoreError>;
+
+    /// What was ever accepted for the domain and is still kept, newest first, at most `limit`.
+    async fn history(&self, trust_domain: &TrustDomain, limit: u32) -> Result<Vec<Revision>, StoreError>;
+
+    /// Remembers the highest wall-clock time seen, in Unix seconds; a lower one changes nothing.
+    async fn put_clock_mark(&self, seconds: u64) -> Result<(), StoreError>;
+}
+
+/// Opens the store at `memory:` for our own trust domain.
+pub(crate) async fn open(url: &str, trust_domain: &TrustDomain) -> Result<Arc<dyn Store>, StoreError> {
+    if url == "memory:" {
+        return Ok(Arc::new(MemoryStore::new(trust_domain, Limits::PROMISED)));
+    }
+    Err(StoreError::Url)
+}
