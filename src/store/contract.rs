@@ -4,6 +4,7 @@ use super::Store;
 use super::error::StoreError;
 use super::memory::MemoryStore;
 use super::records::{Commit, HeldDocument, Limits, Origin, Revision, StoredRelationship, StoredState};
+use super::sqlite;
 use crate::spiffe::authority::{Authority, JwtAuthority};
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::public_key::{Fingerprint, PublicKey};
@@ -16,6 +17,15 @@ macro_rules! store_contract {
             $(#[tokio::test]
             async fn $behaviour() {
                 super::$behaviour(&super::MemoryStore::new(&super::own(), super::LIMITS)).await;
+            })+
+        }
+
+        mod sqlite_store {
+            $(#[tokio::test]
+            async fn $behaviour() {
+                let folder = tempfile::tempdir().unwrap();
+                let store = super::sqlite::open(&folder.path().join("comity.db"), &super::own(), super::LIMITS).await;
+                super::$behaviour(&store.unwrap()).await;
             })+
         }
     };
@@ -317,7 +327,7 @@ async fn stored_held(store: &dyn Store) -> Vec<HeldDocument> {
 }
 
 /// A commit that only reports.
-fn reporting(relationship: &StoredRelationship) -> Commit {
+pub(super) fn reporting(relationship: &StoredRelationship) -> Commit {
     Commit {
         trust_domain: relationship.trust_domain.clone(),
         incarnation: relationship.incarnation,
@@ -330,7 +340,7 @@ fn reporting(relationship: &StoredRelationship) -> Commit {
 }
 
 /// A commit that accepts a bundle with one key.
-fn accepting(relationship: &StoredRelationship, number: u64, kid: &str) -> Commit {
+pub(super) fn accepting(relationship: &StoredRelationship, number: u64, kid: &str) -> Commit {
     Commit { accept: Some(revision(&relationship.trust_domain, number, kid)), ..reporting(relationship) }
 }
 
@@ -358,7 +368,7 @@ fn bundle(trust_domain: &TrustDomain, kid: &str) -> Bundle {
     Bundle::new(trust_domain.clone(), [key(kid)].into_iter().collect(), None, None)
 }
 
-fn numbered(trust_domain: &TrustDomain, sequence: u64) -> Bundle {
+pub(super) fn numbered(trust_domain: &TrustDomain, sequence: u64) -> Bundle {
     Bundle::new(trust_domain.clone(), [key("a")].into_iter().collect(), Some(sequence), None)
 }
 
@@ -367,13 +377,13 @@ fn key(kid: &str) -> Authority {
     Authority::Jwt(JwtAuthority::new(kid, key).unwrap())
 }
 
-fn domain(name: &str) -> TrustDomain {
+pub(super) fn domain(name: &str) -> TrustDomain {
     name.parse().unwrap()
 }
 
-fn own() -> TrustDomain {
+pub(super) fn own() -> TrustDomain {
     domain("own.example")
 }
 
 /// Small enough to be met in a test.
-const LIMITS: Limits = Limits { revisions: 5, history_bytes: 4_000, held: 3, held_bytes: 4_000 };
+pub(super) const LIMITS: Limits = Limits { revisions: 5, history_bytes: 4_000, held: 3, held_bytes: 4_000 };

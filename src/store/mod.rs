@@ -5,8 +5,12 @@ mod codec;
 mod contract;
 pub(crate) mod error;
 mod memory;
+mod private_file;
 pub(crate) mod records;
+mod sql;
+mod sqlite;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -48,10 +52,16 @@ pub(crate) trait Store: Send + Sync {
     async fn put_clock_mark(&self, seconds: u64) -> Result<(), StoreError>;
 }
 
-/// Opens the store at `memory:` for our own trust domain.
+/// Opens the store at `sqlite:///absolute/path` or `memory:` for our own trust domain.
+///
+/// A SQLite file is created on first use, its folder is not. It stays locked against a second
+/// service until the store is dropped.
 pub(crate) async fn open(url: &str, trust_domain: &TrustDomain) -> Result<Arc<dyn Store>, StoreError> {
     if url == "memory:" {
         return Ok(Arc::new(MemoryStore::new(trust_domain, Limits::PROMISED)));
     }
-    Err(StoreError::Url)
+    match url.strip_prefix("sqlite://").map(Path::new) {
+        Some(path) if path.is_absolute() => Ok(Arc::new(sqlite::open(path, trust_domain, Limits::PROMISED).await?)),
+        _ => Err(StoreError::Url),
+    }
 }
