@@ -14,7 +14,7 @@ use super::Store;
 use super::codec;
 use super::error::StoreError;
 use super::records::{
-    Commit, HeldDocument, Limits, Revision, StoredRelationship, StoredState, check_owner, check_sequence,
+    Commit, HeldDocument, Limits, OwnBundle, Revision, StoredRelationship, StoredState, check_owner, check_sequence,
 };
 
 /// Nothing of it survives: for tests and trials.
@@ -42,12 +42,12 @@ impl Store for MemoryStore {
         Ok(StoredState { own: state.own.clone(), relationships, clock_mark: state.clock_mark })
     }
 
-    async fn put_own(&self, bundle: &Bundle) -> Result<(), StoreError> {
+    async fn put_own(&self, bundle: &Bundle, progress: &str) -> Result<(), StoreError> {
         check_owner(&self.trust_domain, bundle)?;
         codec::encode(bundle)?;
         let mut state = self.state();
         check_sequence(state.own.as_ref(), bundle)?;
-        state.own = Some(bundle.clone());
+        state.own = Some(OwnBundle { bundle: bundle.clone(), progress: progress.into() });
         Ok(())
     }
 
@@ -82,15 +82,14 @@ impl Store for MemoryStore {
     }
 
     async fn put_clock_mark(&self, seconds: u64) -> Result<(), StoreError> {
-        let mut state = self.state();
-        state.clock_mark = state.clock_mark.max(Some(seconds));
+        self.state().clock_mark = Some(seconds);
         Ok(())
     }
 }
 
 #[derive(Default)]
 struct State {
-    own: Option<Bundle>,
+    own: Option<OwnBundle>,
     clock_mark: Option<u64>,
     domains: BTreeMap<TrustDomain, Domain>,
 }

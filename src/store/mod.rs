@@ -32,7 +32,8 @@ pub(crate) trait Store: Send + Sync {
     async fn load(&self) -> Result<StoredState, StoreError>;
 
     /// Replaces our own bundle. Refuses a sequence that is not above the stored one (SEQ-02).
-    async fn put_own(&self, bundle: &Bundle) -> Result<(), StoreError>;
+    /// `progress` is opaque to the store.
+    async fn put_own(&self, bundle: &Bundle, progress: &str) -> Result<(), StoreError>;
 
     /// Begins a relationship, in place of a living one if there is: nothing is accepted or held.
     ///
@@ -48,7 +49,7 @@ pub(crate) trait Store: Send + Sync {
     /// What was ever accepted for the domain and is still kept, newest first, at most `limit`.
     async fn history(&self, trust_domain: &TrustDomain, limit: u32) -> Result<Vec<Revision>, StoreError>;
 
-    /// Remembers the highest wall-clock time seen, in Unix seconds; a lower one changes nothing.
+    /// Remembers the highest wall-clock time seen, in Unix seconds. Only an operator lowers it.
     async fn put_clock_mark(&self, seconds: u64) -> Result<(), StoreError>;
 }
 

@@ -12,11 +12,19 @@ use super::error::StoreError;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StoredState {
     /// The bundle that we published last.
-    pub(crate) own: Option<Bundle>,
+    pub(crate) own: Option<OwnBundle>,
     /// The living relationships, by name.
     pub(crate) relationships: Vec<StoredRelationship>,
     /// The highest wall-clock time seen, in Unix seconds.
     pub(crate) clock_mark: Option<u64>,
+}
+
+/// The bundle that we published last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnBundle {
+    pub(crate) bundle: Bundle,
+    /// Opaque to the store.
+    pub(crate) progress: String,
 }
 
 /// One living relationship.
@@ -145,8 +153,8 @@ pub(super) fn check_owner(expected: &TrustDomain, bundle: &Bundle) -> Result<(),
 }
 
 /// Refuses an own bundle that isn't newer than the stored one; one without a sequence never is.
-pub(super) fn check_sequence(stored: Option<&Bundle>, offered: &Bundle) -> Result<(), StoreError> {
-    let (stored, offered) = (stored.and_then(Bundle::sequence), offered.sequence());
+pub(super) fn check_sequence(stored: Option<&OwnBundle>, offered: &Bundle) -> Result<(), StoreError> {
+    let (stored, offered) = (stored.and_then(|own| own.bundle.sequence()), offered.sequence());
     if offered > stored {
         return Ok(());
     }

@@ -21,7 +21,7 @@ use super::codec;
 use super::error::StoreError;
 use super::private_file::StoreLock;
 use super::records::{
-    Commit, HeldDocument, Limits, Revision, StoredRelationship, StoredState, check_owner, check_sequence,
+    Commit, HeldDocument, Limits, OwnBundle, Revision, StoredRelationship, StoredState, check_owner, check_sequence,
 };
 
 /// The one driver so far. Statements and transactions below are also PostgreSQL's.
@@ -56,10 +56,12 @@ impl SqlStore {
         Ok(self.pool.begin_with(self.begin).await?)
     }
 
-    async fn own(&self, tx: &mut Transaction<'static, Driver>) -> Result<Option<Bundle>, StoreError> {
+    async fn own(&self, tx: &mut Transaction<'static, Driver>) -> Result<Option<OwnBundle>, StoreError> {
         let row = tx.fetch_one(sqlx::query(statements::STORE)).await?;
         let document: Option<Vec<u8>> = row.try_get("own_bundle")?;
-        document.map(|bytes| codec::decode(&self.trust_domain, &bytes)).transpose()
+        let Some(document) = document else { return Ok(None) };
+        let bundle = codec::decode(&self.trust_domain, &document)?;
+        Ok(Some(OwnBundle { bundle, progress: row.try_get("own_progress")? }))
     }
 }
 
@@ -73,12 +75,12 @@ impl Store for SqlStore {
         Ok(StoredState { own, relationships: relationships(&mut tx).await?, clock_mark })
     }
 
-    async fn put_own(&self, bundle: &Bundle) -> Result<(), StoreError> {
+    async fn put_own(&self, bundle: &Bundle, progress: &str) -> Result<(), StoreError> {
         check_owner(&self.trust_domain, bundle)?;
         let document = codec::encode(bundle)?;
         let mut tx = self.begin().await?;
         check_sequence(self.own(&mut tx).await?.as_ref(), bundle)?;
-        tx.execute(sqlx::query(statements::PUT_OWN).bind(document)).await?;
+        tx.execute(sqlx::query(statements::PUT_OWN).bind(document).bind(progress.to_owned())).await?;
         Ok(tx.commit().await?)
     }
 

@@ -2,12 +2,11 @@
 
 pub(super) const CLAIM: &str = "INSERT INTO store (id, trust_domain) VALUES (1, $1) ON CONFLICT (id) DO NOTHING";
 
-pub(super) const STORE: &str = "SELECT trust_domain, own_bundle, clock_mark FROM store WHERE id = 1";
+pub(super) const STORE: &str = "SELECT trust_domain, own_bundle, own_progress, clock_mark FROM store WHERE id = 1";
 
-pub(super) const PUT_OWN: &str = "UPDATE store SET own_bundle = $1 WHERE id = 1";
+pub(super) const PUT_OWN: &str = "UPDATE store SET own_bundle = $1, own_progress = $2 WHERE id = 1";
 
-pub(super) const PUT_CLOCK_MARK: &str =
-    "UPDATE store SET clock_mark = $1 WHERE id = 1 AND (clock_mark IS NULL OR clock_mark < $1)";
+pub(super) const PUT_CLOCK_MARK: &str = "UPDATE store SET clock_mark = $1 WHERE id = 1";
 
 pub(super) const RELATIONSHIPS: &str = "
     SELECT relationships.trust_domain, incarnation, endpoint, progress, last_revision, accepted_revision,

@@ -269,7 +269,7 @@ async fn filled(path: &Path) -> SqlStore {
     }
     let bar = vec![Fingerprint::of(b"evil")];
     store.commit(&Commit { bar, ..reporting(&created) }).await.expect("a barred document");
-    store.put_own(&numbered(&own(), 1)).await.expect("our own bundle");
+    store.put_own(&numbered(&own(), 1), "notes").await.expect("our own bundle");
     store.put_clock_mark(1_700_000_000).await.expect("the time");
     store
 }

@@ -5,6 +5,7 @@ CREATE TABLE store (
     id           INTEGER PRIMARY KEY CHECK (id = 1),
     trust_domain TEXT NOT NULL,
     own_bundle   BLOB,
+    own_progress TEXT NOT NULL DEFAULT '',
     clock_mark   INTEGER
 ) STRICT;
 
