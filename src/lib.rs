@@ -1,6 +1,7 @@
 //! SPIFFE federation: trust domains verify each other's workloads and never issue each other's identities.
 
 mod spiffe;
+mod verify;
 
 pub use spiffe::authority::{Authority, AuthorityId, JwtAuthority, SvidType, X509Authority, X509AuthorityError};
 pub use spiffe::bundle::{Authorities, Bundle, BundleDiff};
@@ -12,6 +13,7 @@ pub use spiffe::json::JsonError;
 pub use spiffe::public_key::{Curve, Fingerprint, FingerprintError, PublicKey, PublicKeyError};
 pub use spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
 pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
+pub use verify::rejection::{Fault, Place, Rejection};
 
 #[cfg(feature = "server")]
 #[cfg_attr(not(test), expect(dead_code, reason = "the exchange, which uses it, comes next"))]

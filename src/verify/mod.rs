@@ -1,0 +1,5 @@
+//! Is this SVID valid, against the bundle of its own trust domain alone, at this time?
+
+pub(crate) mod rejection;
+
+mod der;

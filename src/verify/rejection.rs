@@ -1,0 +1,262 @@
+//! Why an SVID is refused.
+
+use std::fmt;
+
+use crate::spiffe::public_key::{Fingerprint, PublicKeyError};
+use crate::spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
+use crate::spiffe::trust_domain::TrustDomain;
+
+/// Why an SVID proves nothing. For our own logs and tools: a remote party learns none of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// No bundle is held for the SVID's trust domain.
+    #[error("trust domain {trust_domain} is unknown here")]
+    UnknownTrustDomain {
+        /// The domain of the SVID.
+        trust_domain: TrustDomain,
+    },
+    /// The domain's bundle is older than its maximum staleness.
+    #[error("the bundle of {trust_domain} is too old to verify with")]
+    BundleStale {
+        /// The domain of the SVID.
+        trust_domain: TrustDomain,
+    },
+    /// The domain's bundle is empty: it revoked everything (BND-04).
+    #[error("{trust_domain} has revoked all its authorities")]
+    DomainRevoked {
+        /// The domain of the SVID.
+        trust_domain: TrustDomain,
+    },
+    /// The domain's bundle has no X.509 authority (BND-16).
+    #[error("{trust_domain} has no X.509 authorities, so it has no X509-SVIDs")]
+    SvidTypeNotSupported {
+        /// The domain of the SVID.
+        trust_domain: TrustDomain,
+    },
+    /// The SVID names another domain than the bundle's: those authorities may not vouch for it (REL-04).
+    #[error("{spiffe_id} is not in trust domain {trust_domain}")]
+    ForeignTrustDomain {
+        /// Whom the SVID names.
+        spiffe_id: SpiffeId,
+        /// The domain of the bundle.
+        trust_domain: TrustDomain,
+    },
+    /// The peer is somebody else than expected.
+    #[error("peer says it is {found}, expected {expected}")]
+    UnexpectedSpiffeId {
+        /// Who should answer.
+        expected: SpiffeId,
+        /// Whom the certificate names; it was not verified further.
+        found: SpiffeId,
+    },
+    /// More certificates or bytes than a chain may have (32 and 64 KiB).
+    #[error("chain of {certificates} certificates and {bytes} bytes exceeds 32 certificates or 65536 bytes")]
+    ChainTooLarge {
+        /// Certificates sent, the leaf included.
+        certificates: usize,
+        /// Their bytes.
+        bytes: usize,
+    },
+    /// A certificate breaks a rule.
+    #[error("{place} {fault}")]
+    Certificate {
+        /// Which one.
+        place: Place,
+        /// Which rule.
+        fault: Fault,
+    },
+    /// Nothing that was sent, and no authority of the domain, signed this certificate.
+    #[error("{place} is signed by none of the domain's authorities")]
+    UnknownAuthority {
+        /// The last certificate that could be reached.
+        place: Place,
+    },
+    /// Every path found is longer than 8 certificates, leaf and authority included.
+    #[error("the path exceeds 8 certificates")]
+    PathTooLong,
+    /// No path was found with 100 signature checks.
+    #[error("no path found within 100 signature checks")]
+    WorkExceeded,
+}
+
+impl Rejection {
+    /// Stable identifier for logs, metrics and the API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownTrustDomain { .. } => "unknown-trust-domain",
+            Self::BundleStale { .. } => "bundle-stale",
+            Self::DomainRevoked { .. } => "domain-revoked",
+            Self::SvidTypeNotSupported { .. } => "svid-type-not-supported",
+            Self::ForeignTrustDomain { .. } => "foreign-trust-domain",
+            Self::UnexpectedSpiffeId { .. } => "unexpected-spiffe-id",
+            Self::ChainTooLarge { .. } => "chain-too-large",
+            Self::Certificate { fault, .. } => fault.code(),
+            Self::UnknownAuthority { .. } => "unknown-authority",
+            Self::PathTooLong => "path-too-long",
+            Self::WorkExceeded => "work-exceeded",
+        }
+    }
+}
+
+/// Which certificate of a chain is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The one that names the workload.
+    Leaf,
+    /// One of those sent along, counted from 0 as they were sent.
+    Intermediate(usize),
+    /// An authority of the bundle, by the SHA-256 of its DER.
+    Authority(Fingerprint),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Leaf => f.write_str("leaf"),
+            Self::Intermediate(index) => write!(f, "intermediate {index}"),
+            Self::Authority(fingerprint) => write!(f, "authority {fingerprint}"),
+        }
+    }
+}
+
+/// The rule that a certificate breaks. Times are Unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// No DER certificate of version 3, or one with an extension given twice or two signature algorithms.
+    #[error("is malformed: {what}")]
+    Malformed {
+        /// The part that could not be read.
+        what: &'static str,
+    },
+    /// No URI among its names, so it is no SVID (X5-02).
+    #[error("has no URI SAN, so it is no SVID")]
+    NoSpiffeId,
+    /// Exactly one URI is allowed, whatever its scheme (X5-01).
+    #[error("has {count} URI SANs; an SVID has exactly one")]
+    SeveralUris {
+        /// How many.
+        count: usize,
+    },
+    /// Its one URI is no SPIFFE ID (X5-04).
+    #[error("has a URI SAN that is no SPIFFE ID: {0}")]
+    InvalidSpiffeId(#[source] SpiffeIdError),
+    /// A root ID names a trust domain, never a workload (X5-05).
+    #[error("names a trust domain, not a workload: its SPIFFE ID has no path")]
+    RootSpiffeId,
+    /// The certificate of an authority authenticates nobody (X5-11).
+    #[error("is itself an authority of the bundle")]
+    IsAuthority,
+    /// cA is true on a leaf (X5-06).
+    #[error("is a CA certificate")]
+    IsCa,
+    /// keyUsage has keyCertSign or cRLSign on a leaf (X5-07).
+    #[error("may sign certificates or revocation lists (keyUsage)")]
+    MaySign,
+    /// keyUsage is absent, not critical, or without digitalSignature on a leaf (X5-08).
+    #[error("lacks a critical keyUsage with digitalSignature")]
+    LeafKeyUsage,
+    /// extendedKeyUsage without both serverAuth and clientAuth on a leaf, or without the role asked for
+    /// on a signing certificate (X5-09).
+    #[error("has an extendedKeyUsage that does not allow this use")]
+    ExtendedKeyUsage,
+    /// An empty subject and a subjectAltName that is not critical (X5-10).
+    #[error("has an empty subject but no critical SAN")]
+    SanNotCritical,
+    /// A critical extension that we do not process.
+    #[error("has critical extension {oid}, which is not supported")]
+    CriticalExtension {
+        /// Its identifier, dotted.
+        oid: String,
+    },
+    /// Name constraints are not processed yet, and ignoring them would widen what a CA may do.
+    #[error("has name constraints, which are not supported yet")]
+    NameConstraintsUnsupported,
+    /// The instant asked about is before its validity.
+    #[error("is valid from {not_before}, after {at}")]
+    NotYetValid {
+        /// Start of validity.
+        not_before: i64,
+        /// The instant asked about.
+        at: i64,
+    },
+    /// The instant asked about is after its validity.
+    #[error("was valid until {not_after}, before {at}")]
+    Expired {
+        /// Last second of validity.
+        not_after: i64,
+        /// The instant asked about.
+        at: i64,
+    },
+    /// A signing certificate without basicConstraints cA.
+    #[error("signs a certificate but is no CA")]
+    NotCa,
+    /// A signing certificate without keyUsage, or without keyCertSign in it (X5-13).
+    #[error("signs a certificate but its keyUsage lacks keyCertSign")]
+    NoKeyCertSign,
+    /// More CA certificates below it than its pathLenConstraint allows.
+    #[error("allows {limit} CA certificates below it, the path has {below}")]
+    PathLength {
+        /// The pathLenConstraint.
+        limit: u64,
+        /// CA certificates below, self-issued ones not counted.
+        below: u64,
+    },
+    /// A signing certificate whose SPIFFE ID is not exactly the root ID of the domain (X5-14).
+    #[error("signs for {trust_domain} but bears \"{uri}\"")]
+    ForeignSigner {
+        /// The domain of the leaf.
+        trust_domain: TrustDomain,
+        /// Its URI, escaped.
+        uri: String,
+    },
+    /// The issuer's key did not make this signature.
+    #[error("has a signature that its issuer did not make")]
+    BadSignature,
+    /// A signature algorithm that we do not verify, or none that fits the issuer's key (X5-22).
+    #[error("is signed with an algorithm that is not supported")]
+    UnsupportedAlgorithm,
+    /// An RSA key under 2048 bits (X5-22).
+    #[error("has an RSA key under 2048 bits")]
+    WeakKey,
+    /// A key of a kind that we do not know, or a broken one.
+    #[error("has a key that is not usable: {0}")]
+    UnusableKey(#[source] PublicKeyError),
+}
+
+impl Fault {
+    /// Stable identifier for logs, metrics and the API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed-certificate",
+            Self::NoSpiffeId => "no-spiffe-id",
+            Self::SeveralUris { .. } => "several-uri-names",
+            Self::InvalidSpiffeId(_) => "invalid-spiffe-id",
+            Self::RootSpiffeId => "root-spiffe-id",
+            Self::IsAuthority => "leaf-is-authority",
+            Self::IsCa => "leaf-is-ca",
+            Self::MaySign => "leaf-may-sign",
+            Self::LeafKeyUsage => "leaf-key-usage",
+            Self::ExtendedKeyUsage => "extended-key-usage",
+            Self::SanNotCritical => "san-not-critical",
+            Self::CriticalExtension { .. } => "unsupported-critical-extension",
+            Self::NameConstraintsUnsupported => "name-constraints-unsupported",
+            Self::NotYetValid { .. } => "not-yet-valid",
+            Self::Expired { .. } => "expired",
+            Self::NotCa => "issuer-not-ca",
+            Self::NoKeyCertSign => "issuer-may-not-sign",
+            Self::PathLength { .. } => "path-length-exceeded",
+            Self::ForeignSigner { .. } => "foreign-signer",
+            Self::BadSignature => "bad-signature",
+            Self::UnsupportedAlgorithm => "unsupported-algorithm",
+            Self::WeakKey => "weak-key",
+            Self::UnusableKey(_) => "unusable-key",
+        }
+    }
+
+    /// The same, as the reason why a chain is refused.
+    pub(super) fn at(self, place: Place) -> Rejection {
+        Rejection::Certificate { place, fault: self }
+    }
+}
