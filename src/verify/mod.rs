@@ -2,4 +2,5 @@
 
 pub(crate) mod rejection;
 
+mod certificate;
 mod der;

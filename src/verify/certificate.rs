@@ -1,0 +1,323 @@
+//! A strict, zero-copy view of one certificate: exactly the fields the rules read.
+
+use std::collections::HashSet;
+
+use x509_parser::oid_registry::Oid;
+use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::SubjectPublicKeyInfo;
+
+use crate::spiffe::public_key::PublicKey;
+
+use super::der::{self, BIT_STRING, Element, INTEGER, OCTET_STRING, Reader, SEQUENCE};
+use super::rejection::Fault;
+
+/// One certificate of version 3 (RFC 5280 §4.1). Names and algorithms are raw DER, to be compared as bytes.
+pub(super) struct Certificate<'a> {
+    pub(super) der: &'a [u8],
+    /// What the signature covers.
+    pub(super) signed: &'a [u8],
+    /// Contents of the AlgorithmIdentifier, without its header.
+    pub(super) signature_algorithm: &'a [u8],
+    pub(super) signature: &'a [u8],
+    pub(super) issuer: &'a [u8],
+    pub(super) subject: &'a [u8],
+    /// Unix seconds.
+    pub(super) not_before: i64,
+    /// Unix seconds, itself included.
+    pub(super) not_after: i64,
+    pub(super) key: Key<'a>,
+    pub(super) extensions: Extensions<'a>,
+}
+
+/// A SubjectPublicKeyInfo, all of it and its two parts.
+#[derive(Clone, Copy)]
+pub(super) struct Key<'a> {
+    pub(super) info: &'a [u8],
+    /// Contents of the AlgorithmIdentifier, without its header.
+    pub(super) algorithm: &'a [u8],
+    pub(super) bytes: &'a [u8],
+}
+
+/// What the extensions say; absent ones are as RFC 5280 defaults them.
+#[derive(Default)]
+pub(super) struct Extensions<'a> {
+    pub(super) is_ca: bool,
+    pub(super) path_length: Option<u64>,
+    pub(super) key_usage: Option<KeyUsage>,
+    pub(super) extended_key_usage: Option<ExtendedKeyUsage>,
+    /// Every URI among the subject's alternative names, as encoded.
+    pub(super) uris: Vec<&'a [u8]>,
+    pub(super) san_is_critical: bool,
+    pub(super) has_name_constraints: bool,
+    /// The first critical extension that nothing here processes.
+    pub(super) unsupported: Option<String>,
+    pub(super) subject_key_id: Option<&'a [u8]>,
+    pub(super) authority_key_id: Option<&'a [u8]>,
+}
+
+/// keyUsage, as far as the rules go.
+#[derive(Clone, Copy)]
+pub(super) struct KeyUsage {
+    pub(super) is_critical: bool,
+    pub(super) digital_signature: bool,
+    pub(super) key_cert_sign: bool,
+    pub(super) crl_sign: bool,
+}
+
+/// extendedKeyUsage, as far as the rules go; anyExtendedKeyUsage sets both.
+#[derive(Clone, Copy, Default)]
+pub(super) struct ExtendedKeyUsage {
+    pub(super) server: bool,
+    pub(super) client: bool,
+}
+
+impl<'a> Certificate<'a> {
+    /// Reads exactly one DER certificate.
+    pub(super) fn parse(der: &'a [u8]) -> Result<Self, Fault> {
+        let mut outer = Reader::only(der, SEQUENCE, "certificate")?;
+        let signed = outer.expect(SEQUENCE)?;
+        let signature_algorithm = outer.expect(SEQUENCE)?.contents;
+        let signature = outer.bytes_as_bits()?;
+        outer.end()?;
+
+        let mut fields = Reader::new(signed.contents, "certificate fields");
+        if fields.optional(der::constructed(0))?.map(|version| version.contents) != Some(VERSION_3) {
+            return Err(Fault::Malformed { what: "not version 3" });
+        }
+        fields.expect(INTEGER)?;
+        if fields.expect(SEQUENCE)?.contents != signature_algorithm {
+            return Err(Fault::Malformed { what: "two signature algorithms" });
+        }
+        let issuer = fields.expect(SEQUENCE)?.whole;
+        let (not_before, not_after) = read_validity(fields.expect(SEQUENCE)?)?;
+        let subject = fields.expect(SEQUENCE)?.whole;
+        let key = read_key(fields.expect(SEQUENCE)?)?;
+        fields.optional(der::primitive(1))?;
+        fields.optional(der::primitive(2))?;
+        let extensions = match fields.optional(der::constructed(3))? {
+            Some(list) => read_extensions(list.contents)?,
+            None => Extensions::default(),
+        };
+        fields.end()?;
+        let signed = signed.whole;
+        Ok(Self {
+            der,
+            signed,
+            signature_algorithm,
+            signature,
+            issuer,
+            subject,
+            not_before,
+            not_after,
+            key,
+            extensions,
+        })
+    }
+
+    pub(super) fn has_empty_subject(&self) -> bool {
+        self.subject == EMPTY_NAME
+    }
+
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
+    /// Rules of every certificate in a path, whatever its place, at an instant in Unix seconds.
+    pub(super) fn check(&self, at: i64) -> Result<(), Fault> {
+        if let Some(oid) = &self.extensions.unsupported {
+            return Err(Fault::CriticalExtension { oid: oid.clone() });
+        }
+        if self.extensions.has_name_constraints {
+            return Err(Fault::NameConstraintsUnsupported);
+        }
+        if at < self.not_before {
+            return Err(Fault::NotYetValid { not_before: self.not_before, at });
+        }
+        if at > self.not_after {
+            return Err(Fault::Expired { not_after: self.not_after, at });
+        }
+        self.check_key()
+    }
+
+    fn check_key(&self) -> Result<(), Fault> {
+        let (_, info) =
+            SubjectPublicKeyInfo::from_der(self.key.info).map_err(|_| Fault::Malformed { what: "public key" })?;
+        match PublicKey::from_spki(&info).map_err(Fault::UnusableKey)? {
+            PublicKey::Rsa { n, .. } if n.len() < MIN_RSA_BYTES || (n.len() == MIN_RSA_BYTES && n[0] < 0x80) => {
+                Err(Fault::WeakKey)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+const VERSION_3: &[u8] = &[INTEGER, 1, 2];
+const EMPTY_NAME: &[u8] = &[SEQUENCE, 0];
+/// 2048 bits.
+const MIN_RSA_BYTES: usize = 256;
+
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+
+// 2.5.29.n
+const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 14];
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
+const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
+const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 30];
+const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 35];
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
+const ANY_USAGE: &[u8] = &[0x55, 0x1d, 37, 0];
+// 1.3.6.1.5.5.7.3.n
+const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
+const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+
+fn read_validity(validity: Element<'_>) -> Result<(i64, i64), Fault> {
+    let mut times = Reader::new(validity.contents, "validity");
+    let (not_before, not_after) = (times.next()?, times.next()?);
+    times.end()?;
+    Ok((read_time(not_before)?, read_time(not_after)?))
+}
+
+/// Only the two forms of RFC 5280 §4.1.2.5; the parser below would read laxer ones.
+fn read_time(time: Element<'_>) -> Result<i64, Fault> {
+    let malformed = Fault::Malformed { what: "validity" };
+    let digits = match (time.tag, time.contents.split_last()) {
+        (UTC_TIME, Some((b'Z', digits))) if digits.len() == 12 => digits,
+        (GENERALIZED_TIME, Some((b'Z', digits))) if digits.len() == 14 => digits,
+        _ => return Err(malformed),
+    };
+    match ASN1Time::from_der(time.whole) {
+        Ok((_, time)) if digits.iter().all(u8::is_ascii_digit) => Ok(time.timestamp()),
+        _ => Err(malformed),
+    }
+}
+
+fn read_key(info: Element<'_>) -> Result<Key<'_>, Fault> {
+    let mut parts = Reader::new(info.contents, "public key");
+    let algorithm = parts.expect(SEQUENCE)?.contents;
+    let bytes = parts.bytes_as_bits()?;
+    parts.end()?;
+    Ok(Key { info: info.whole, algorithm, bytes })
+}
+
+fn read_extensions(list: &[u8]) -> Result<Extensions<'_>, Fault> {
+    let mut list = Reader::only(list, SEQUENCE, "extensions")?;
+    let mut extensions = Extensions::default();
+    let mut seen = HashSet::new();
+    while !list.is_empty() {
+        let mut parts = Reader::new(list.expect(SEQUENCE)?.contents, "extension");
+        let id = parts.expect(der::OID)?.contents;
+        let is_critical = parts.flag()?;
+        let value = parts.expect(OCTET_STRING)?.contents;
+        parts.end()?;
+        if !seen.insert(id) {
+            return Err(Fault::Malformed { what: "an extension is given twice" });
+        }
+        read_extension(&mut extensions, id, is_critical, value)?;
+    }
+    Ok(extensions)
+}
+
+fn read_extension<'a>(
+    extensions: &mut Extensions<'a>,
+    id: &[u8],
+    is_critical: bool,
+    value: &'a [u8],
+) -> Result<(), Fault> {
+    match id {
+        BASIC_CONSTRAINTS => (extensions.is_ca, extensions.path_length) = read_basic_constraints(value)?,
+        KEY_USAGE => extensions.key_usage = Some(read_key_usage(value, is_critical)?),
+        EXTENDED_KEY_USAGE => extensions.extended_key_usage = Some(read_extended_key_usage(value)?),
+        SUBJECT_ALT_NAME => {
+            extensions.uris = read_uris(value)?;
+            extensions.san_is_critical = is_critical;
+        }
+        NAME_CONSTRAINTS => extensions.has_name_constraints = true,
+        _ if is_critical => {
+            extensions.unsupported.get_or_insert_with(|| Oid::new(id.into()).to_id_string());
+        }
+        // Only hints for the order of candidates, so a broken one is none.
+        SUBJECT_KEY_ID => extensions.subject_key_id = read_subject_key_id(value).ok(),
+        AUTHORITY_KEY_ID => extensions.authority_key_id = read_authority_key_id(value).ok().flatten(),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn read_basic_constraints(value: &[u8]) -> Result<(bool, Option<u64>), Fault> {
+    let mut parts = Reader::only(value, SEQUENCE, "basicConstraints")?;
+    let is_ca = parts.flag()?;
+    let path_length = match parts.optional(INTEGER)?.map(|number| number.contents) {
+        None => None,
+        Some([] | [0x80..=0xff, ..]) => return Err(parts.fault()),
+        Some(digits) if digits.len() > 8 => Some(u64::MAX),
+        Some(digits) => Some(digits.iter().fold(0, |number, digit| number << 8 | u64::from(*digit))),
+    };
+    parts.end()?;
+    Ok((is_ca, path_length))
+}
+
+fn read_key_usage(value: &[u8], is_critical: bool) -> Result<KeyUsage, Fault> {
+    let mut outer = Reader::new(value, "keyUsage");
+    let bits = outer.expect(BIT_STRING)?.contents;
+    outer.end()?;
+    let &[0..=7, first, ..] = bits else { return Err(outer.fault()) };
+    let bit = |number: u8| first & (0x80 >> number) != 0;
+    Ok(KeyUsage { is_critical, digital_signature: bit(0), key_cert_sign: bit(5), crl_sign: bit(6) })
+}
+
+fn read_extended_key_usage(value: &[u8]) -> Result<ExtendedKeyUsage, Fault> {
+    let mut purposes = Reader::only(value, SEQUENCE, "extendedKeyUsage")?;
+    let mut usage = ExtendedKeyUsage::default();
+    while !purposes.is_empty() {
+        match purposes.expect(der::OID)?.contents {
+            ANY_USAGE => usage = ExtendedKeyUsage { server: true, client: true },
+            SERVER_AUTH => usage.server = true,
+            CLIENT_AUTH => usage.client = true,
+            _ => {}
+        }
+    }
+    Ok(usage)
+}
+
+fn read_uris(value: &[u8]) -> Result<Vec<&[u8]>, Fault> {
+    let mut names = Reader::only(value, SEQUENCE, "subjectAltName")?;
+    if names.is_empty() {
+        return Err(names.fault());
+    }
+    let mut uris = Vec::new();
+    while !names.is_empty() {
+        let name = names.next()?;
+        match name.tag {
+            URI => uris.push(name.contents),
+            OTHER_NAME | X400_ADDRESS | DIRECTORY_NAME | EDI_PARTY_NAME => {}
+            EMAIL | DNS | IP_ADDRESS | REGISTERED_ID => {}
+            _ => return Err(names.fault()),
+        }
+    }
+    Ok(uris)
+}
+
+// GeneralName (RFC 5280 §4.2.1.6)
+const OTHER_NAME: u8 = der::constructed(0);
+const EMAIL: u8 = der::primitive(1);
+const DNS: u8 = der::primitive(2);
+const X400_ADDRESS: u8 = der::constructed(3);
+const DIRECTORY_NAME: u8 = der::constructed(4);
+const EDI_PARTY_NAME: u8 = der::constructed(5);
+const URI: u8 = der::primitive(6);
+const IP_ADDRESS: u8 = der::primitive(7);
+const REGISTERED_ID: u8 = der::primitive(8);
+
+fn read_subject_key_id(value: &[u8]) -> Result<&[u8], Fault> {
+    let mut outer = Reader::new(value, "subjectKeyIdentifier");
+    let id = outer.expect(OCTET_STRING)?.contents;
+    outer.end().map(|()| id)
+}
+
+fn read_authority_key_id(value: &[u8]) -> Result<Option<&[u8]>, Fault> {
+    let mut parts = Reader::only(value, SEQUENCE, "authorityKeyIdentifier")?;
+    Ok(parts.optional(der::primitive(0))?.map(|id| id.contents))
+}
