@@ -4,3 +4,6 @@ pub(crate) mod rejection;
 
 mod certificate;
 mod der;
+mod signature;
+
+pub use signature::is_self_signed;
