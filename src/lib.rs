@@ -14,7 +14,8 @@ pub use spiffe::public_key::{Curve, Fingerprint, FingerprintError, PublicKey, Pu
 pub use spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
 pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
 pub use verify::rejection::{Fault, Place, Rejection};
-pub use verify::is_self_signed;
+pub use verify::x509::{Usage, spiffe_id_of, verify_x509};
+pub use verify::{Verified, is_self_signed};
 
 #[cfg(feature = "server")]
 #[cfg_attr(not(test), expect(dead_code, reason = "the exchange, which uses it, comes next"))]

@@ -1,0 +1,244 @@
+use rcgen::ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType};
+
+use super::super::testing::{Ca, Case, bundle, ca_params, element, extension, leaf_params, time, uri};
+use super::*;
+use crate::spiffe::authority::{Authority, JwtAuthority};
+use crate::spiffe::bundle::Authorities;
+
+const ID: &str = "spiffe://a/x";
+
+fn case(change: impl FnOnce(&mut CertificateParams)) -> Case {
+    let root = Ca::root("root");
+    let mut params = leaf_params(&[ID]);
+    change(&mut params);
+    Case::new(bundle("a", &[&root]), root.leaf_with(params))
+}
+
+fn named(uris: &[&str]) -> Case {
+    case(|params| params.subject_alt_names = uris.iter().map(|name| uri(name)).collect())
+}
+
+/// A chain whose one intermediate bears these URIs.
+fn under_signer(uris: &[&str]) -> Case {
+    let root = Ca::root("root");
+    let mut params = ca_params("intermediate");
+    params.subject_alt_names = uris.iter().map(|name| uri(name)).collect();
+    let intermediate = root.intermediate_with(params);
+    Case::new(bundle("a", &[&root]), intermediate.leaf(ID)).with(&[&intermediate.der])
+}
+
+#[test]
+fn a_leaf_under_its_own_domains_authority_is_accepted() {
+    let root = Ca::root("root");
+    let verified = Case::new(bundle("a", &[&root]), root.leaf(ID)).verdict().unwrap();
+    assert_eq!(verified.spiffe_id.to_string(), ID);
+    assert_eq!(verified.authority, root.authority().id().to_string()["x509:".len()..].parse().unwrap());
+    assert_eq!(verified.not_after, time(2_019_686_400));
+}
+
+#[test]
+fn x5_01_exactly_one_uri_of_any_scheme() {
+    named(&["spiffe://b/x", "spiffe://a/y"]).is_refused("several-uri-names");
+    named(&["spiffe://a/x", "https://h/"]).is_refused("several-uri-names");
+    named(&["https://h/", "spiffe://a/x"]).is_refused("several-uri-names");
+    named(&[ID, ID]).is_refused("several-uri-names");
+}
+
+#[test]
+fn x5_02_no_uri_is_no_svid() {
+    named(&[]).is_refused("no-spiffe-id");
+    let dns = || SanType::DnsName("h.example".try_into().unwrap());
+    case(|params| params.subject_alt_names = vec![dns()]).is_refused("no-spiffe-id");
+    let again = element(0x30, &element(0x86, b"spiffe://a/y"));
+    case(|params| params.custom_extensions = vec![extension(17, false, &again)]).is_refused("malformed-certificate");
+}
+
+#[test]
+fn x5_03_other_names_do_not_count() {
+    let dns = |n| SanType::DnsName(format!("h{n}.example").try_into().unwrap());
+    case(|params| params.subject_alt_names.extend((0..20).map(dns))).is_accepted();
+}
+
+#[test]
+fn x5_04_05_the_uri_is_a_spiffe_id_with_a_path() {
+    named(&["SPIFFE://a/x"]).is_refused("invalid-spiffe-id");
+    named(&["spiffe://A/x"]).is_refused("invalid-spiffe-id");
+    named(&["https://a/x"]).is_refused("invalid-spiffe-id");
+    named(&["spiffe://a/x#f"]).is_refused("invalid-spiffe-id");
+    named(&["spiffe://a/x?q"]).is_refused("invalid-spiffe-id");
+    named(&["spiffe://a/"]).is_refused("invalid-spiffe-id");
+    named(&["spiffe://a"]).is_refused("root-spiffe-id");
+    named(&[&format!("spiffe://a/{}", "x".repeat(2048))]).is_refused("invalid-spiffe-id");
+}
+
+#[test]
+fn the_uri_is_read_as_the_bytes_it_is() {
+    let raw = |uri: &[u8]| {
+        let san = extension(17, false, &element(0x30, &element(0x86, uri)));
+        case(|params| (params.subject_alt_names, params.custom_extensions) = (vec![], vec![san]))
+    };
+    raw(ID.as_bytes()).is_accepted();
+    raw(b"spiffe://a/x\0").is_refused("invalid-spiffe-id");
+    raw(b"spiffe://a/\xff").is_refused("invalid-spiffe-id");
+    raw("spiffe://a/é".as_bytes()).is_refused("invalid-spiffe-id");
+    raw(b"").is_refused("invalid-spiffe-id");
+}
+
+#[test]
+fn x5_06_07_a_leaf_may_not_sign() {
+    let usages = |usages: &[KeyUsagePurpose]| case(|params| params.key_usages = usages.to_vec());
+    use KeyUsagePurpose::{CrlSign, DigitalSignature, KeyCertSign};
+    case(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)).is_refused("leaf-is-ca");
+    case(|params| params.is_ca = IsCa::ExplicitNoCa).is_accepted();
+    usages(&[DigitalSignature, KeyCertSign]).is_refused("leaf-may-sign");
+    usages(&[DigitalSignature, CrlSign]).is_refused("leaf-may-sign");
+}
+
+#[test]
+fn x5_08_key_usage_is_there_critical_and_signs() {
+    use KeyUsagePurpose::{DigitalSignature, KeyAgreement, KeyEncipherment};
+    let usages = |usages: &[KeyUsagePurpose]| case(|params| params.key_usages = usages.to_vec());
+    usages(&[]).is_refused("leaf-key-usage");
+    usages(&[KeyEncipherment]).is_refused("leaf-key-usage");
+    usages(&[DigitalSignature, KeyEncipherment, KeyAgreement]).is_accepted();
+    let lax = extension(15, false, &[3, 2, 7, 0x80]);
+    case(|params| (params.key_usages, params.custom_extensions) = (vec![], vec![lax])).is_refused("leaf-key-usage");
+}
+
+#[test]
+fn x5_09_an_extended_key_usage_has_both_roles() {
+    let extended = |usages: &[_]| case(|params| params.extended_key_usages = usages.to_vec());
+    extended(&[]).is_accepted();
+    extended(&[ServerAuth, ClientAuth]).is_accepted();
+    extended(&[Any]).is_accepted();
+    extended(&[ServerAuth]).is_refused("extended-key-usage");
+    extended(&[ClientAuth]).is_refused("extended-key-usage");
+}
+
+#[test]
+fn x5_09_a_signers_extended_key_usage_allows_the_role() {
+    let root = Ca::root("root");
+    let mut params = ca_params("clients");
+    params.extended_key_usages = vec![ClientAuth];
+    let clients = root.intermediate_with(params);
+    let case = Case::new(bundle("a", &[&root]), clients.leaf(ID)).with(&[&clients.der]);
+    case.is_refused("extended-key-usage");
+    Case { usage: Usage::Client, ..case }.is_accepted();
+}
+
+#[test]
+fn x5_10_an_empty_subject_needs_a_critical_san() {
+    let nameless = |params: &mut CertificateParams| params.distinguished_name = rcgen::DistinguishedName::new();
+    case(nameless).is_accepted();
+    let lax = extension(17, false, &element(0x30, &element(0x86, ID.as_bytes())));
+    case(|params| {
+        nameless(params);
+        (params.subject_alt_names, params.custom_extensions) = (vec![], vec![lax]);
+    })
+    .is_refused("san-not-critical");
+}
+
+#[test]
+fn x5_11_a_signing_certificate_authenticates_nobody() {
+    let mut params = ca_params("root");
+    params.subject_alt_names = vec![uri(ID)];
+    let root = Ca::root_with(params);
+    Case::new(bundle("a", &[&root]), root.der.clone()).is_refused("leaf-is-authority");
+    let plain = Ca::root("root");
+    Case::new(bundle("a", &[&plain]), plain.der.clone()).is_refused("no-spiffe-id");
+}
+
+#[test]
+fn x5_14_a_signer_bears_the_root_id_of_the_domain_or_none() {
+    under_signer(&[]).is_accepted();
+    under_signer(&["spiffe://a"]).is_accepted();
+    under_signer(&["https://pki.example/"]).is_accepted();
+    under_signer(&["spiffe://a/"]).is_refused("foreign-signer");
+    under_signer(&["spiffe://a/ca"]).is_refused("foreign-signer");
+    under_signer(&["spiffe://b"]).is_refused("foreign-signer");
+    under_signer(&["SPIFFE://a"]).is_refused("foreign-signer");
+    under_signer(&["spiffe://a", "spiffe://a"]).is_refused("several-uri-names");
+    under_signer(&["spiffe://a", "https://h/"]).is_refused("several-uri-names");
+}
+
+#[test]
+fn x5_14_an_authority_may_write_its_root_id_with_a_slash() {
+    let under = |name| {
+        let mut params = ca_params("root");
+        params.subject_alt_names = vec![uri(name)];
+        let root = Ca::root_with(params);
+        Case::new(bundle("a", &[&root]), root.leaf(ID))
+    };
+    under("spiffe://a").is_accepted();
+    under("spiffe://a/").is_accepted();
+    under("spiffe://a//").is_refused("foreign-signer");
+    under("spiffe://b").is_refused("foreign-signer");
+}
+
+#[test]
+fn rel_04_x5_15_a_foreign_ca_cannot_name_our_workloads() {
+    let (ours, theirs) = (Ca::root("root"), Ca::root("root"));
+    let (a, b) = (bundle("a", &[&ours]), bundle("b", &[&theirs]));
+    let forged = theirs.leaf(ID);
+    Case::new(a.clone(), forged.clone()).is_refused("unknown-authority");
+    Case::new(b.clone(), forged.clone()).is_refused("foreign-trust-domain");
+    Case::new(a.clone(), forged.clone()).with(&[&theirs.der]).is_refused("unknown-authority");
+    Case::new(bundle("a", &[]), forged.clone()).is_refused("domain-revoked");
+    Case::new(b, theirs.leaf("spiffe://b/x")).is_accepted();
+
+    let mut params = ca_params("b");
+    params.subject_alt_names = vec![uri("spiffe://b")];
+    let labelled = Ca::root_with(params);
+    let cross = ours.cross_sign(&labelled);
+    Case::new(a, labelled.leaf(ID)).with(&[&cross, &labelled.der]).is_refused("foreign-signer");
+}
+
+#[test]
+fn bnd_04_16_a_bundle_without_x509_authorities_says_why_it_verifies_nothing() {
+    let leaf = Ca::root("root").leaf(ID);
+    Case::new(bundle("a", &[]), leaf.clone()).is_refused("domain-revoked");
+    let key = Ca::root("jwt").authority().key().clone();
+    let keys: Authorities = [Authority::Jwt(JwtAuthority::new("k", key).unwrap())].into_iter().collect();
+    let only_jwt = Bundle::new("a".parse().unwrap(), keys, None, None);
+    Case::new(only_jwt, leaf).is_refused("svid-type-not-supported");
+}
+
+#[test]
+fn x5_21_the_leaf_comes_first() {
+    let root = Ca::root("root");
+    let case = Case::new(bundle("a", &[&root]), root.der.clone()).with(&[&root.leaf(ID)]);
+    case.is_refused("no-spiffe-id");
+}
+
+#[test]
+fn x5_22_weak_and_unknown_keys_are_refused() {
+    struct Rsa1024(Vec<u8>);
+    impl PublicKeyData for Rsa1024 {
+        fn der_bytes(&self) -> &[u8] {
+            &self.0
+        }
+        fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+            &rcgen::PKCS_RSA_SHA256
+        }
+    }
+    let root = Ca::root("root");
+    let modulus = [vec![0, 0x80], vec![1; 127]].concat();
+    let weak = element(0x30, &[element(2, &modulus), element(2, &[1, 0, 1])].concat());
+    let leaf = root.sign(&leaf_params(&[ID]), &Rsa1024(weak));
+    Case::new(bundle("a", &[&root]), leaf).is_refused("weak-key");
+    let post_quantum = KeyPair::generate_for(&rcgen::PKCS_ML_DSA_44).unwrap();
+    let leaf = root.sign(&leaf_params(&[ID]), &post_quantum);
+    Case::new(bundle("a", &[&root]), leaf).is_refused("unusable-key");
+}
+
+#[test]
+fn x5_20_a_chain_is_at_most_32_certificates_and_64_kib() {
+    let root = Ca::root("root");
+    let case = Case::new(bundle("a", &[&root]), root.leaf(ID));
+    case.clone().with(&[root.der.as_slice(); 31]).is_accepted();
+    case.clone().with(&[root.der.as_slice(); 32]).is_refused("chain-too-large");
+    case.clone().with(&[&[0; MAX_CHAIN_BYTES]]).is_refused("chain-too-large");
+    let huge = vec![0; MAX_CHAIN_BYTES + 1];
+    assert_eq!(spiffe_id_of(&huge).unwrap_err().code(), "chain-too-large");
+}
