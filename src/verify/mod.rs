@@ -1,6 +1,7 @@
 //! Is this SVID valid, against the bundle of its own trust domain alone, at this time?
 
 pub(crate) mod rejection;
+pub(crate) mod rustls;
 pub(crate) mod snapshot;
 pub(crate) mod x509;
 
