@@ -1,0 +1,4 @@
+//! The exchange itself: publish our bundle, poll those of others, decide what to trust.
+
+pub(crate) mod relationship;
+pub(crate) mod timestamp;
