@@ -24,3 +24,7 @@ mod federation;
 #[cfg(feature = "server")]
 #[cfg_attr(not(test), expect(dead_code, reason = "the exchange, which uses it, comes next"))]
 mod store;
+
+#[cfg(all(test, feature = "server"))]
+#[path = "../tests/it/support/mod.rs"]
+mod support;
