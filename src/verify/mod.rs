@@ -1,5 +1,7 @@
 //! Is this SVID valid, against the bundle of its own trust domain alone, at this time?
 
+#[cfg(feature = "server")]
+pub(crate) mod presented;
 pub(crate) mod rejection;
 pub(crate) mod rustls;
 pub(crate) mod snapshot;

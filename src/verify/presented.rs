@@ -1,0 +1,118 @@
+//! Remembers the certificate that a TLS server showed, whatever becomes of the handshake.
+
+use std::sync::{Arc, OnceLock};
+
+use ::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use ::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use ::rustls::{DigitallySignedStruct, DistinguishedName, Error as TlsError, SignatureScheme};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+
+use crate::spiffe::public_key::Fingerprint;
+
+/// A verifier that decides as another one does, and keeps the leaf for the record of the fetch.
+///
+/// One per connection: only the first leaf is kept.
+#[derive(Debug)]
+pub(crate) struct RecordingVerifier {
+    inner: Arc<dyn ServerCertVerifier>,
+    leaf: OnceLock<PresentedLeaf>,
+}
+
+impl RecordingVerifier {
+    /// Works around `inner`.
+    pub(crate) fn new(inner: Arc<dyn ServerCertVerifier>) -> Self {
+        Self { inner, leaf: OnceLock::new() }
+    }
+
+    /// The leaf, once the server has shown one.
+    pub(crate) fn leaf(&self) -> Option<&PresentedLeaf> {
+        self.leaf.get()
+    }
+}
+
+impl ServerCertVerifier for RecordingVerifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        self.leaf.get_or_init(|| PresentedLeaf::read(leaf));
+        self.inner.verify_server_cert(leaf, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.inner.verify_tls12_signature(message, leaf, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.inner.verify_tls13_signature(message, leaf, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        self.inner.requires_raw_public_keys()
+    }
+
+    fn root_hint_subjects(&self) -> Option<&[DistinguishedName]> {
+        self.inner.root_hint_subjects()
+    }
+}
+
+/// What a shown leaf says of itself. Nothing of it is authenticated, and its text is the peer's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PresentedLeaf {
+    /// SHA-256 of its DER.
+    pub(crate) fingerprint: Fingerprint,
+    uris: Vec<String>,
+}
+
+impl PresentedLeaf {
+    fn read(der: &[u8]) -> Self {
+        Self { fingerprint: Fingerprint::of(der), uris: uris(der).unwrap_or_default() }
+    }
+
+    /// The `spiffe:` URI of what is evidently an X509-SVID: exactly one URI SAN, and that one.
+    pub(crate) fn svid_uri(&self) -> Option<&str> {
+        match self.uris.as_slice() {
+            [uri] if is_spiffe(uri) => Some(uri),
+            _ => None,
+        }
+    }
+
+    /// Whether any URI SAN is a `spiffe:` one.
+    pub(crate) fn names_spiffe(&self) -> bool {
+        self.uris.iter().any(|uri| is_spiffe(uri))
+    }
+}
+
+fn uris(der: &[u8]) -> Option<Vec<String>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let uris = names.value.general_names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some((*uri).to_owned()),
+        _ => None,
+    });
+    Some(uris.collect())
+}
+
+fn is_spiffe(uri: &str) -> bool {
+    uri.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("spiffe:"))
+}
