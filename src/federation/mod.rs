@@ -1,4 +1,5 @@
 //! The exchange itself: publish our bundle, poll those of others, decide what to trust.
 
+pub(crate) mod endpoint_client;
 pub(crate) mod relationship;
 pub(crate) mod timestamp;

@@ -1,0 +1,159 @@
+//! One fetch of a bundle endpoint: authenticated, bounded, and recorded, whatever the other side does.
+
+mod address;
+mod error;
+mod hop;
+mod record;
+mod refusal;
+mod resolve;
+mod tls;
+
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::Resolve;
+use rustls::RootCertStore;
+use rustls::time_provider::TimeProvider;
+use tokio::time::{Instant, timeout};
+
+use crate::federation::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl};
+use crate::spiffe::bundle::Bundle;
+
+pub(crate) use self::error::FetchError;
+pub(crate) use self::record::FetchRecord;
+pub(crate) use self::tls::Authentication;
+
+use self::error::RedirectRefusal;
+use self::hop::{Answered, Hop};
+use self::resolve::{Reachable, SystemNames};
+
+/// Fetches bundles. It remembers nothing from one fetch to the next: no connection, TLS session,
+/// redirect or cookie.
+pub(crate) struct EndpointClient {
+    limits: ClientLimits,
+    web_roots: Arc<RootCertStore>,
+    clock: Arc<dyn TimeProvider>,
+    names: Arc<dyn Resolve>,
+}
+
+impl EndpointClient {
+    /// `web_roots` are the system's; `clock` says when certificates are valid.
+    pub(crate) fn new(limits: ClientLimits, web_roots: Arc<RootCertStore>, clock: Arc<dyn TimeProvider>) -> Self {
+        Self { limits, web_roots, clock, names: Arc::new(SystemNames) }
+    }
+
+    /// What a profile authenticates with: private roots replace the system's (FEC-04), and
+    /// `https_spiffe` needs the latest bundle of the endpoint's domain (FEC-11, FEC-12).
+    pub(crate) fn authentication(
+        &self,
+        profile: &EndpointProfile,
+        bundle: Option<Arc<Bundle>>,
+    ) -> Result<Authentication, FetchError> {
+        match profile {
+            EndpointProfile::HttpsWeb { roots } => {
+                Ok(Authentication::Web(roots.as_ref().unwrap_or(&self.web_roots).clone()))
+            }
+            EndpointProfile::HttpsSpiffe { endpoint_id } => {
+                let trust_domain = endpoint_id.trust_domain();
+                let bundle = bundle.filter(|bundle| bundle.trust_domain() == trust_domain);
+                let bundle = bundle.ok_or_else(|| FetchError::NoBundle { trust_domain: trust_domain.clone() })?;
+                Ok(Authentication::Spiffe { endpoint_id: endpoint_id.clone(), bundle })
+            }
+        }
+    }
+
+    /// Fetches once, within the total limit. The record is filled as far as the fetch got.
+    pub(crate) async fn fetch(&self, request: &Request<'_>) -> (FetchRecord, Result<Body, FetchError>) {
+        let started = Instant::now();
+        let mut record = FetchRecord::new(&request.endpoint.url);
+        let result = match timeout(self.limits.total, self.follow(request, &mut record)).await {
+            Ok(result) => result,
+            Err(_) => Err(FetchError::TimedOut { stage: record.stage(), limit: self.limits.total }),
+        };
+        record.elapsed = started.elapsed();
+        (record, result)
+    }
+
+    /// From the configured URL (FEC-18) along redirects to an answer.
+    async fn follow(&self, request: &Request<'_>, record: &mut FetchRecord) -> Result<Body, FetchError> {
+        let mut visited = vec![request.endpoint.url.clone()];
+        let mut reachable = Reachable { configured: None, allow_link_local: request.endpoint.allow_link_local };
+        loop {
+            let url = &visited[visited.len() - 1];
+            record.enter(url);
+            let hop = Hop { client: self, url, authentication: &request.authentication, etag: request.etag, reachable };
+            match hop.fetch(record).await? {
+                Answered::Body(body) => return Ok(body),
+                Answered::Redirect { location, reach } => {
+                    let next = next_url(&visited, &location, request.endpoint.redirects)?;
+                    visited.push(next);
+                    reachable.configured.get_or_insert(reach);
+                }
+            }
+        }
+    }
+}
+
+/// What a fetch may cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientLimits {
+    /// For finding the address, and for TCP and TLS together, per hop.
+    pub(crate) connect: Duration,
+    /// For everything: all hops, and the body to its end.
+    pub(crate) total: Duration,
+    /// Largest body in bytes, after decompression.
+    pub(crate) body_bytes: usize,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), total: Duration::from_secs(30), body_bytes: 1 << 20 }
+    }
+}
+
+/// One fetch to make.
+#[derive(Clone, Debug)]
+pub(crate) struct Request<'a> {
+    /// Where.
+    pub(crate) endpoint: &'a BundleEndpoint,
+    /// How it proves itself; see [`EndpointClient::authentication`].
+    pub(crate) authentication: Authentication,
+    /// Entity tag of the document that we hold, for a conditional request.
+    pub(crate) etag: Option<&'a str>,
+}
+
+/// What a successful fetch brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// 304: the document is still the one with the request's entity tag.
+    NotModified,
+    /// 200.
+    Document {
+        /// The body, whole and decompressed, not looked into.
+        bytes: Vec<u8>,
+        /// Its entity tag, with quotes, if it has a well-formed one of at most 256 bytes.
+        etag: Option<String>,
+    },
+}
+
+/// The URL that a redirect leads to, if it may be followed.
+fn next_url(visited: &[EndpointUrl], location: &[u8], limit: u8) -> Result<EndpointUrl, FetchError> {
+    let target = error::escaped(&String::from_utf8_lossy(location));
+    let refused = |reason| FetchError::RedirectRefused { target: target.clone(), reason };
+    if limit == 0 {
+        return Err(refused(RedirectRefusal::SwitchedOff));
+    }
+    let location = std::str::from_utf8(location).map_err(|_| refused(RedirectRefusal::NotText))?;
+    let current = &visited[visited.len() - 1];
+    let next = current.join(location).map_err(|reason| refused(RedirectRefusal::Url(reason)))?;
+    if visited.contains(&next) {
+        return Err(refused(RedirectRefusal::Loop));
+    }
+    if visited.len() > usize::from(limit.min(MAX_REDIRECTS)) {
+        return Err(FetchError::TooManyRedirects { target, limit: limit.min(MAX_REDIRECTS) });
+    }
+    Ok(next)
+}
+
+const MAX_REDIRECTS: u8 = 5;

@@ -1,0 +1,64 @@
+//! What is known of a fetch afterwards, however it ended.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::federation::relationship::EndpointUrl;
+use crate::spiffe::public_key::Fingerprint;
+
+use super::error::Stage;
+
+/// One attempt, for later forensics (FEC-28), filled as far as it got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FetchRecord {
+    /// The configured URL.
+    pub(crate) url: String,
+    /// The URL of the last hop.
+    pub(crate) final_url: String,
+    /// Address of the last hop: the connected one, or the first that was tried.
+    pub(crate) address: Option<SocketAddr>,
+    /// Who answered: its SPIFFE ID once that is authenticated, else `sha256:` and the fingerprint of the
+    /// certificate it showed.
+    pub(crate) peer: Option<String>,
+    /// HTTP status of the last hop.
+    pub(crate) status: Option<u16>,
+    /// Bytes of the body so far, after decompression.
+    pub(crate) bytes: usize,
+    /// SHA-256 of the whole body.
+    pub(crate) digest: Option<Fingerprint>,
+    /// How long a cache had held the answer (`Age`, RFC 9111 §5.1).
+    pub(crate) age: Option<Duration>,
+    /// Time that the fetch took.
+    pub(crate) elapsed: Duration,
+}
+
+impl FetchRecord {
+    pub(super) fn new(url: &EndpointUrl) -> Self {
+        Self {
+            url: url.to_string(),
+            final_url: url.to_string(),
+            address: None,
+            peer: None,
+            status: None,
+            bytes: 0,
+            digest: None,
+            age: None,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// Begins another hop, of which nothing is known yet.
+    pub(super) fn enter(&mut self, url: &EndpointUrl) {
+        self.final_url = url.to_string();
+        (self.address, self.peer, self.status) = (None, None, None);
+    }
+
+    /// What is being waited for.
+    pub(super) fn stage(&self) -> Stage {
+        match (self.address, self.status) {
+            (None, _) => Stage::Resolving,
+            (Some(_), None) => Stage::Waiting,
+            (Some(_), Some(_)) => Stage::Reading,
+        }
+    }
+}

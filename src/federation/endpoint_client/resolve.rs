@@ -1,0 +1,86 @@
+//! From the host of a URL to the addresses that may be connected to.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+use url::Host;
+
+use crate::federation::relationship::EndpointUrl;
+
+use super::address::{AddressRefusal, Reach, permitted};
+use super::error::{FetchError, Stage, escaped, root_cause};
+
+/// Names by way of the operating system.
+#[derive(Debug)]
+pub(super) struct SystemNames;
+
+impl Resolve for SystemNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<_> = lookup_host((name.as_str(), 0)).await?.collect();
+            let addresses: Addrs = Box::new(found.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// What limits the addresses of one hop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reachable {
+    /// Where the configured host was reached, on a redirect.
+    pub(super) configured: Option<Reach>,
+    /// Whether link-local and metadata addresses are allowed.
+    pub(super) allow_link_local: bool,
+}
+
+impl Reachable {
+    /// The permitted addresses of a URL's host, at least one and at most 16, within `limit`.
+    ///
+    /// A host that is an address is judged like a name that resolves to it.
+    pub(super) async fn addresses(
+        &self,
+        url: &EndpointUrl,
+        names: &dyn Resolve,
+        limit: Duration,
+    ) -> Result<Vec<SocketAddr>, FetchError> {
+        let port = url.as_url().port_or_known_default().unwrap_or(443);
+        let found = match url.as_url().host() {
+            Some(Host::Ipv4(address)) => vec![address.into()],
+            Some(Host::Ipv6(address)) => vec![address.into()],
+            Some(Host::Domain(name)) => look_up(name, names, limit).await?,
+            None => Vec::new(),
+        };
+        let mut refused = None;
+        let mut addresses = Vec::new();
+        for address in found {
+            match permitted(address, self.configured, self.allow_link_local) {
+                Ok(()) => addresses.push(SocketAddr::new(address, port)),
+                Err(refusal) => refused = Some((address, refusal)),
+            }
+        }
+        if addresses.is_empty() { Err(none_left(url, refused)) } else { Ok(addresses) }
+    }
+}
+
+fn none_left(url: &EndpointUrl, refused: Option<(IpAddr, AddressRefusal)>) -> FetchError {
+    let host = escaped(url.as_url().host_str().unwrap_or(""));
+    match refused {
+        Some((address, reason)) => FetchError::AddressRefused { host, address, reason },
+        None => FetchError::NameNotResolved { host, detail: "it has no address".into() },
+    }
+}
+
+async fn look_up(name: &str, names: &dyn Resolve, limit: Duration) -> Result<Vec<IpAddr>, FetchError> {
+    let failed = |detail: String| FetchError::NameNotResolved { host: escaped(name), detail };
+    let parsed = name.parse().map_err(|_| failed("it is no host name".into()))?;
+    match timeout(limit, names.resolve(parsed)).await {
+        Ok(Ok(found)) => Ok(found.take(MAX_ADDRESSES).map(|address| address.ip()).collect()),
+        Ok(Err(error)) => Err(failed(root_cause(error.as_ref()))),
+        Err(_) => Err(FetchError::TimedOut { stage: Stage::Resolving, limit }),
+    }
+}
+
+const MAX_ADDRESSES: usize = 16;

@@ -1,0 +1,76 @@
+//! How an endpoint proves who it is: the TLS configuration of one connection.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::time_provider::TimeProvider;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::spiffe::bundle::Bundle;
+use crate::spiffe::spiffe_id::SpiffeId;
+use crate::verify::presented::RecordingVerifier;
+use crate::verify::rustls::SpiffeServerVerifier;
+
+use super::error::FetchError;
+
+/// What authenticates the endpoint of a fetch, the same for every hop (FEC-17).
+#[derive(Clone)]
+pub(crate) enum Authentication {
+    /// `https_web`: a certificate for the host of the URL, under exactly these roots.
+    Web(Arc<RootCertStore>),
+    /// `https_spiffe`: an X509-SVID with exactly this ID, under exactly this bundle.
+    Spiffe {
+        /// Who must answer.
+        endpoint_id: SpiffeId,
+        /// The latest bundle of the endpoint's trust domain (FEC-11, FEC-12).
+        bundle: Arc<Bundle>,
+    },
+}
+
+impl Authentication {
+    /// The TLS side of one connection. Nothing is resumed: that would skip the certificate (FEC-16).
+    pub(super) fn connection(&self, clock: Arc<dyn TimeProvider>) -> Result<Connection, FetchError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = Arc::new(RecordingVerifier::new(self.verifier(&provider)?));
+        let mut config = ClientConfig::builder_with_details(provider, clock)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .expect("the provider has cipher suites of both versions")
+            .dangerous()
+            .with_custom_certificate_verifier(verifier.clone())
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Connection { config, verifier })
+    }
+
+    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, FetchError> {
+        match self {
+            Self::Web(roots) => WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
+                .build()
+                .map(|verifier| -> Arc<dyn ServerCertVerifier> { verifier })
+                .map_err(|_| FetchError::NoRoots),
+            Self::Spiffe { endpoint_id, bundle } => {
+                Ok(Arc::new(SpiffeServerVerifier::new(bundle.clone(), endpoint_id.clone())))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Web(roots) => write!(f, "https_web under {} roots", roots.len()),
+            Self::Spiffe { endpoint_id, .. } => write!(f, "https_spiffe as {endpoint_id}"),
+        }
+    }
+}
+
+/// A TLS configuration for one connection, with what it will have seen.
+pub(super) struct Connection {
+    pub(super) config: ClientConfig,
+    pub(super) verifier: Arc<RecordingVerifier>,
+}
