@@ -8,6 +8,8 @@ mod refusal;
 mod resolve;
 mod tls;
 
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
