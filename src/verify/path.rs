@@ -109,7 +109,7 @@ impl<'a> Pool<'a> {
         match Certificate::parse(der) {
             Ok(certificate) => self.candidates.push(Candidate { certificate, place, fault: OnceCell::new() }),
             Err(fault) => {
-                self.unreadable.get_or_insert(fault.at(place));
+                self.unreadable.get_or_insert_with(|| fault.at(place));
             }
         }
     }
