@@ -28,17 +28,15 @@ pub struct DomainTrust {
     pub bundle: Arc<Bundle>,
     /// Our number for this bundle.
     pub revision: u64,
-    /// Whether it may be used.
-    pub standing: Standing,
+    /// When it reaches its maximum staleness; from then on it verifies nothing.
+    pub trusted_until: Option<UnixTime>,
 }
 
-/// Whether a bundle verifies anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It does.
-    Trusted,
-    /// It is older than its maximum staleness and verifies nothing.
-    Stale,
+impl DomainTrust {
+    /// Whether the bundle is too old to verify anything at this instant (REL-08).
+    pub fn is_stale(&self, at: UnixTime) -> bool {
+        self.trusted_until.is_some_and(|until| until <= at)
+    }
 }
 
 impl TrustSnapshot {
@@ -48,6 +46,22 @@ impl TrustSnapshot {
         let domains = domains.into_iter().map(Into::into);
         let named = domains.map(|domain| (domain.bundle.trust_domain().clone(), domain));
         Self { generation, domains: named.collect() }
+    }
+
+    /// The same with some domains replaced, or removed where there is nothing for them.
+    pub fn updated(
+        &self,
+        generation: u64,
+        changes: impl IntoIterator<Item = (TrustDomain, Option<DomainTrust>)>,
+    ) -> Self {
+        let mut domains = self.domains.clone();
+        for (trust_domain, trust) in changes {
+            match trust {
+                Some(trust) => domains.insert(trust_domain, Arc::new(trust)),
+                None => domains.remove(&trust_domain),
+            };
+        }
+        Self { generation, domains }
     }
 
     /// Rises with every change.
@@ -76,7 +90,7 @@ impl TrustSnapshot {
         let trust_domain = spiffe_id_of(leaf)?.trust_domain().clone();
         match self.domain(&trust_domain) {
             None => Err(Rejection::UnknownTrustDomain { trust_domain }),
-            Some(domain) if domain.standing == Standing::Stale => Err(Rejection::BundleStale { trust_domain }),
+            Some(domain) if domain.is_stale(at) => Err(Rejection::BundleStale { trust_domain }),
             Some(domain) => verify_x509(&domain.bundle, leaf, intermediates, usage, at),
         }
     }
@@ -87,23 +101,23 @@ mod tests {
     use super::super::testing::{Ca, NOW, bundle, time};
     use super::*;
 
-    fn trust(trust_domain: &str, ca: &Ca, standing: Standing) -> DomainTrust {
-        DomainTrust { bundle: bundle(trust_domain, &[ca]).into(), revision: 1, standing }
+    fn trust(trust_domain: &str, ca: &Ca, until: u64) -> DomainTrust {
+        DomainTrust { bundle: bundle(trust_domain, &[ca]).into(), revision: 1, trusted_until: Some(time(until)) }
     }
 
     #[test]
-    fn the_state_of_the_domain_comes_before_its_keys() {
+    fn rel_08_the_state_of_the_domain_comes_before_its_keys() {
         let (root, foreign) = (Ca::root("root"), Ca::root("root"));
-        let code = |ca: &Ca, known: &str, standing| {
-            let snapshot = TrustSnapshot::new(1, [trust(known, &root, standing)]);
+        let code = |ca: &Ca, known: &str, until| {
+            let snapshot = TrustSnapshot::new(1, [trust(known, &root, until)]);
             let verdict = snapshot.verify_x509(&ca.leaf("spiffe://a/x"), &[], Usage::Client, time(NOW));
             verdict.map_or_else(|rejection| rejection.code(), |_| "valid")
         };
         for (name, found, expected) in [
-            ("known", code(&root, "a", Standing::Trusted), "valid"),
-            ("stale", code(&root, "a", Standing::Stale), "bundle-stale"),
-            ("stale, and a foreign key", code(&foreign, "a", Standing::Stale), "bundle-stale"),
-            ("unknown", code(&root, "b", Standing::Trusted), "unknown-trust-domain"),
+            ("known", code(&root, "a", NOW + 1), "valid"),
+            ("stale", code(&root, "a", NOW), "bundle-stale"),
+            ("stale, and a foreign key", code(&foreign, "a", NOW), "bundle-stale"),
+            ("unknown", code(&root, "b", NOW + 1), "unknown-trust-domain"),
         ] {
             assert_eq!(found, expected, "{name}");
         }
@@ -112,7 +126,7 @@ mod tests {
     #[test]
     fn rel_02_04_a_domain_is_verified_with_its_own_bundle_only() {
         let (a, b) = (Ca::root("root"), Ca::root("root"));
-        let domains = [trust("a", &a, Standing::Trusted), trust("b", &b, Standing::Trusted)];
+        let domains = [trust("a", &a, NOW + 1), trust("b", &b, NOW + 1)];
         let snapshot = TrustSnapshot::new(1, domains);
         for (ca, id, expected) in [
             (&a, "spiffe://a/x", Ok(())),
