@@ -28,3 +28,4 @@ mod store;
 #[cfg(all(test, feature = "server"))]
 #[path = "../tests/it/support/mod.rs"]
 mod support;
+mod files;

@@ -12,6 +12,11 @@ use super::trust_domain::TrustDomain;
 pub struct Authorities(BTreeMap<AuthorityId, Authority>);
 
 impl Authorities {
+    /// The empty set.
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
     /// How many there are, of all SVID types.
     pub fn len(&self) -> usize {
         self.0.len()

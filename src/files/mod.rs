@@ -1,0 +1,4 @@
+//! Files that carry trust: who may write them, and when they change.
+
+pub(crate) mod trusted;
+pub(crate) mod watch;
