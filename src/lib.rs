@@ -29,3 +29,5 @@ mod store;
 #[path = "../tests/it/support/mod.rs"]
 mod support;
 mod files;
+#[cfg(feature = "server")]
+mod telemetry;
