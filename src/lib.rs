@@ -20,6 +20,8 @@ pub use verify::x509::{Usage, spiffe_id_of, verify_x509};
 pub use verify::{Verified, is_self_signed};
 
 #[cfg(feature = "server")]
+mod authorities;
+#[cfg(feature = "server")]
 mod federation;
 #[cfg(feature = "server")]
 #[cfg_attr(not(test), expect(dead_code, reason = "the exchange, which uses it, comes next"))]

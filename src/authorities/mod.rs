@@ -1,0 +1,82 @@
+//! Where our own public keys come from.
+
+pub(crate) mod files;
+pub(crate) mod jwks;
+pub(crate) mod pem;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::spiffe::authority::Authority;
+use crate::spiffe::bundle::Authorities;
+use crate::spiffe::public_key::Fingerprint;
+use crate::spiffe::trust_domain::TrustDomain;
+
+/// Our own authorities as the last look at their files found them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoadedAuthorities {
+    /// All of them. A file that cannot be used counts with what it last held.
+    pub(crate) authorities: Authorities,
+    /// What is wrong with which file, by file.
+    pub(crate) problems: Vec<AuthorityProblem>,
+    by_file: BTreeMap<(Kind, PathBuf), LastGood>,
+}
+
+/// A file that is not published as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AuthorityProblem {
+    /// The file or folder.
+    pub(crate) file: PathBuf,
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) code: &'static str,
+    /// For the operator.
+    pub(crate) detail: String,
+}
+
+/// What a path is configured to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    X509,
+    Jwt,
+}
+
+#[derive(Clone, Debug)]
+struct LastGood {
+    digest: Fingerprint,
+    authorities: Vec<Authority>,
+}
+
+/// Acceptance step 3 for ourselves: no certificate that says it belongs to another domain.
+pub(crate) fn check_wiring<'a>(
+    trust_domain: &TrustDomain,
+    authorities: impl IntoIterator<Item = &'a Authority>,
+) -> Result<(), MisWired> {
+    for authority in authorities {
+        let Authority::X509(certificate) = authority else { continue };
+        if let Some(uri) = certificate.foreign_spiffe_uri(trust_domain) {
+            let (subject, uri) = (certificate.subject().to_owned(), uri.escape_debug().to_string());
+            return Err(MisWired { trust_domain: trust_domain.clone(), subject, uri });
+        }
+    }
+    Ok(())
+}
+
+/// A CA certificate of another trust domain among those of this one (BND-26).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("CA certificate \"{subject}\" bears the URI {uri}, which is not the ID of trust domain {trust_domain}")]
+pub(crate) struct MisWired {
+    trust_domain: TrustDomain,
+    subject: String,
+    uri: String,
+}
+
+impl MisWired {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(&self) -> &'static str {
+        "mis-wired"
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]
+mod tests;

@@ -1,0 +1,83 @@
+//! CA certificates in PEM.
+
+use x509_parser::pem::Pem;
+
+use crate::spiffe::authority::{X509Authority, X509AuthorityError};
+
+/// The CA certificates of a PEM text: all of it or nothing, so that a half-written file is noticed.
+pub(crate) fn ca_certificates(pem: &[u8]) -> Result<Vec<X509Authority>, PemError> {
+    let blocks = (1..).zip(Pem::iter_from_buffer(pem));
+    let certificates: Vec<_> =
+        blocks.map(|(position, block)| ca_certificate(position, block)).collect::<Result<_, _>>()?;
+    if certificates.is_empty() { Err(PemError::Empty) } else { Ok(certificates) }
+}
+
+fn ca_certificate(
+    position: usize,
+    block: Result<Pem, x509_parser::error::PEMError>,
+) -> Result<X509Authority, PemError> {
+    let block = block.map_err(|_| PemError::Malformed { position })?;
+    match block.label.as_str() {
+        "CERTIFICATE" => {
+            X509Authority::from_der(&block.contents).map_err(|reason| PemError::Certificate { position, reason })
+        }
+        label if label.ends_with("PRIVATE KEY") => Err(PemError::PrivateKey { position }),
+        label => Err(PemError::Label { position, label: label.escape_debug().to_string() }),
+    }
+}
+
+/// Why a PEM text is not used. Positions count blocks from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum PemError {
+    /// No block at all, as in an empty or DER file.
+    #[error("holds no PEM certificate (for a DER file: openssl x509 -inform DER -in FILE)")]
+    Empty,
+    /// No end line, or not Base64.
+    #[error("PEM block {position} is cut off or is not Base64")]
+    Malformed {
+        /// Which block.
+        position: usize,
+    },
+    /// A secret that has no business here.
+    #[error(
+        "PEM block {position} is a private key; only public CA certificates belong here, and no process but the CA should read that key"
+    )]
+    PrivateKey {
+        /// Which block.
+        position: usize,
+    },
+    /// A certificate that is none of a CA, or none that we can use.
+    #[error("PEM block {position}: {reason}")]
+    Certificate {
+        /// Which block.
+        position: usize,
+        /// Why.
+        #[source]
+        reason: X509AuthorityError,
+    },
+    /// Something else, such as a request or a revocation list.
+    #[error("PEM block {position} is a {label}, not a CERTIFICATE")]
+    Label {
+        /// Which block.
+        position: usize,
+        /// What it says it is.
+        label: String,
+    },
+}
+
+impl PemError {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "no-certificate",
+            Self::Malformed { .. } | Self::Certificate { reason: X509AuthorityError::Malformed, .. } => "malformed",
+            Self::PrivateKey { .. } => "private-key",
+            Self::Certificate { reason: X509AuthorityError::NotCa | X509AuthorityError::NoKeyCertSign, .. } => {
+                "not-a-ca"
+            }
+            Self::Certificate { .. } => "unusable-key",
+            Self::Label { .. } => "not-a-certificate",
+        }
+    }
+}
