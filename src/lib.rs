@@ -22,6 +22,8 @@ pub use verify::{Verified, is_self_signed};
 #[cfg(feature = "server")]
 mod authorities;
 #[cfg(feature = "server")]
+mod config;
+#[cfg(feature = "server")]
 mod federation;
 #[cfg(feature = "server")]
 #[cfg_attr(not(test), expect(dead_code, reason = "the exchange, which uses it, comes next"))]

@@ -1,0 +1,204 @@
+//! From values to a [`Config`], collecting every mistake.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::Value;
+use tracing::level_filters::LevelFilter;
+
+use crate::authorities::files::AuthorityFiles;
+use crate::spiffe::trust_domain::TrustDomain;
+use crate::telemetry::{LogConfig, LogFormat};
+
+use super::places::{SQLITE, default_admin_socket, default_store_url};
+use super::problem::ConfigErrors;
+use super::section::{Context, Section};
+use super::{Config, EndpointConfig, EndpointKind, keys, relationship};
+
+/// Builds the configuration, or says everything that is wrong with it.
+pub(super) fn check(
+    merged: &Value,
+    file: Option<&Path>,
+    environment: &HashMap<String, String>,
+) -> Result<Config, ConfigErrors> {
+    let context = Context::new(file, keys::unknown(merged));
+    let config = build(&Section::root(merged, &context), file, environment);
+    match (ConfigErrors::new(context.into_problems()), config) {
+        (None, Some(config)) => Ok(config),
+        (Some(errors), _) => Err(errors),
+        (None, None) => Err(ConfigErrors::whole("all layers".into(), "a default is missing".into())),
+    }
+}
+
+fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, String>) -> Option<Config> {
+    root.required("trust_domain", "the name of our own trust domain, such as \"bank-a.example\"");
+    let trust_domain = root.parsed("trust_domain", str::parse::<TrustDomain>);
+    let store_url = store(&root.section("store"), environment);
+    let (authorities, refresh_hint) = authorities(&root.section("authorities"));
+    let endpoints = endpoints(&root.section("endpoint"));
+    let operations = root.section("operations");
+    let operations = operations.has("listen").then(|| listen(&operations)).flatten();
+    let admin_socket = admin_socket(&root.section("admin"), store_url.as_deref(), environment);
+    let log = log(&root.section("log"));
+    let relationships = relationship::relationships(&root.section("federation"), trust_domain.as_ref());
+    check_purpose(root, &authorities);
+    check_listeners(root, &endpoints, operations);
+    Some(Config {
+        trust_domain: trust_domain?,
+        store_url: store_url?,
+        authorities,
+        refresh_hint: refresh_hint?,
+        endpoints,
+        operations,
+        admin_socket: admin_socket?,
+        log: log?,
+        relationships,
+        file: file.map(Path::to_owned),
+    })
+}
+
+fn store(section: &Section<'_>, environment: &HashMap<String, String>) -> Option<String> {
+    if !section.has("url") {
+        return Some(default_store_url(environment));
+    }
+    let url = section.text("url")?;
+    let is_file = url.strip_prefix(SQLITE).is_some_and(|path| path.starts_with('/') && !path.ends_with('/'));
+    if is_file || url == "memory:" {
+        return Some(url.to_owned());
+    }
+    section.refuse("url", format!("{url:?} is neither sqlite:///absolute/path/comity.db nor memory:"));
+    None
+}
+
+fn authorities(section: &Section<'_>) -> (AuthorityFiles, Option<Duration>) {
+    let files = AuthorityFiles::new(section.paths("x509"), section.paths("jwt"));
+    (files, section.duration("refresh_hint", MINUTE..=DAY))
+}
+
+fn endpoints(section: &Section<'_>) -> Vec<EndpointConfig> {
+    let kinds = [EndpointKind::HttpsWeb, EndpointKind::HttpsSpiffe];
+    kinds.into_iter().filter_map(|kind| endpoint(&section.section(kind.as_str()), kind)).collect()
+}
+
+fn endpoint(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointConfig> {
+    if !section.is_configured() {
+        return None;
+    }
+    let (certificate_key, right) = match profile {
+        EndpointKind::HttpsWeb => ("certificate", "a PEM file with the certificate chain of the endpoint's host name"),
+        EndpointKind::HttpsSpiffe => ("svid", "a PEM file with an X509-SVID of our trust domain and its chain"),
+    };
+    let listen = listen(section);
+    let path = section.parsed("path", url_path);
+    let certificate = required_path(section, certificate_key, right);
+    let private_key = required_path(section, "private_key", "a PEM file with the certificate's private key");
+    let max_connections = section.integer("max_connections", 1..=65_536);
+    Some(EndpointConfig {
+        profile,
+        listen: listen?,
+        path: path?,
+        certificate: certificate?,
+        private_key: private_key?,
+        max_connections: usize::try_from(max_connections?).ok()?,
+    })
+}
+
+fn listen(section: &Section<'_>) -> Option<SocketAddr> {
+    section.required("listen", "an address and port such as \"0.0.0.0:8443\"")?;
+    section.parsed("listen", |text| {
+        text.parse().map_err(|_| "not an address and port such as \"0.0.0.0:8443\" or \"[::]:8443\"")
+    })
+}
+
+/// What may stand in a route and in a URL alike, without any encoding.
+fn url_path(text: &str) -> Result<String, &'static str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~');
+    match () {
+        () if !text.starts_with('/') => Err("a path begins with /"),
+        () if !text.bytes().all(allowed) => Err("a path has only a-z A-Z 0-9 / - . _ ~"),
+        () if text.split('/').any(|segment| matches!(segment, "." | "..")) => Err("a path has no . or .. segment"),
+        () => Ok(text.to_owned()),
+    }
+}
+
+fn required_path(section: &Section<'_>, name: &str, right: &str) -> Option<PathBuf> {
+    section.required(name, right)?;
+    section.path(name)
+}
+
+fn admin_socket(
+    section: &Section<'_>,
+    store_url: Option<&str>,
+    environment: &HashMap<String, String>,
+) -> Option<PathBuf> {
+    let socket = match section.has("socket") {
+        true => section.path("socket")?,
+        false => default_admin_socket(store_url?, environment),
+    };
+    let bytes = socket.as_os_str().len();
+    if bytes > SOCKET_PATH_BYTES {
+        section.refuse(
+            "socket",
+            format!("{socket:?} has {bytes} bytes; a Unix socket's path has at most {SOCKET_PATH_BYTES}"),
+        );
+    }
+    Some(socket)
+}
+
+fn log(section: &Section<'_>) -> Option<LogConfig> {
+    let format = section.one_of("format", &[LogFormat::Text, LogFormat::Json].map(|format| (format.as_str(), format)));
+    let level = section.one_of(
+        "level",
+        &[
+            ("off", LevelFilter::OFF),
+            ("error", LevelFilter::ERROR),
+            ("warn", LevelFilter::WARN),
+            ("info", LevelFilter::INFO),
+            ("debug", LevelFilter::DEBUG),
+            ("trace", LevelFilter::TRACE),
+        ],
+    );
+    Some(LogConfig { format: format?, level: level? })
+}
+
+fn check_purpose(root: &Section<'_>, authorities: &AuthorityFiles) {
+    let endpoint = root.section("endpoint");
+    let publishes = ["https_web", "https_spiffe"].iter().any(|profile| endpoint.section(profile).is_configured());
+    let polls = root.section("federation").names().iter().any(|name| *name != "*");
+    if !publishes && !polls {
+        root.refuse("endpoint", "nothing to do: configure an endpoint (endpoint.https_web, endpoint.https_spiffe), a relationship (federation.\"b.example\"), or both");
+    }
+    let keys = root.section("authorities");
+    if publishes && authorities.is_empty() && !keys.is_written("x509") && !keys.is_written("jwt") {
+        root.refuse(
+            "authorities",
+            "an endpoint needs keys to publish: CA certificates in x509, JWT keys in jwt, or both",
+        );
+    }
+}
+
+fn check_listeners(root: &Section<'_>, endpoints: &[EndpointConfig], operations: Option<SocketAddr>) {
+    let endpoint = root.section("endpoint");
+    let endpoints = endpoints.iter().map(|one| (endpoint.section(one.profile.as_str()), one.listen));
+    let operations = operations.into_iter().map(|address| (root.section("operations"), address));
+    let mut taken: Vec<SocketAddr> = Vec::new();
+    for (section, address) in endpoints.chain(operations) {
+        if taken.iter().any(|other| is_same(*other, address)) {
+            section.refuse("listen", format!("\"{address}\" is another listener's address; each has its own"));
+        }
+        taken.push(address);
+    }
+}
+
+/// Port 0 is a free port each time; an unspecified address covers all others.
+fn is_same(a: SocketAddr, b: SocketAddr) -> bool {
+    let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.port() != 0 && overlap
+}
+
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+/// `sun_path` on Linux, without its final NUL.
+const SOCKET_PATH_BYTES: usize = 107;

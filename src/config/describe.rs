@@ -1,0 +1,71 @@
+//! A valid configuration in a few lines, defaults included.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::federation::relationship::{ChangeControl, EndpointProfile, FederationRelationship};
+
+use super::Config;
+
+/// What `comity config check` prints: the values in force, and what is wrong with the files of keys.
+pub(crate) fn describe(config: &Config) -> String {
+    let mut lines = vec![
+        ("trust domain", config.trust_domain.to_string()),
+        ("file", config.file.as_ref().map_or("none".into(), |file| file.display().to_string())),
+        ("store", config.store_url.clone()),
+        ("admin socket", config.admin_socket.display().to_string()),
+        ("operations", config.operations.map_or("off".into(), |address| format!("http://{address}"))),
+        ("log", format!("{}, {}", config.log.format.as_str(), config.log.level)),
+        ("refresh hint", text(config.refresh_hint)),
+        ("authorities", authorities(config)),
+    ];
+    for endpoint in &config.endpoints {
+        let (profile, address, path) = (endpoint.profile.as_str(), endpoint.listen, &endpoint.path);
+        lines.push(("endpoint", format!("{profile} at https://{address}{path}")));
+    }
+    lines.extend(config.relationships.iter().map(|one| ("federation", relationship(one))));
+    lines.into_iter().fold(String::from("the configuration is valid\n"), |mut out, (name, value)| {
+        writeln!(out, "  {name:14}{value}").expect("a string takes everything");
+        out
+    })
+}
+
+fn authorities(config: &Config) -> String {
+    if config.authorities.is_empty() {
+        return "none: nothing is published".into();
+    }
+    match config.authorities.load(&config.trust_domain) {
+        Err(error) => error.to_string(),
+        Ok(loaded) => {
+            let problems = loaded.problems.iter();
+            let problems = problems.map(|one| format!("\n    {}: {} [{}]", one.file.display(), one.detail, one.code));
+            format!("{} keys{}", loaded.authorities.len(), problems.collect::<String>())
+        }
+    }
+}
+
+fn relationship(relationship: &FederationRelationship) -> String {
+    let FederationRelationship { trust_domain, endpoint, poll, .. } = relationship;
+    let by = match &endpoint.profile {
+        EndpointProfile::HttpsWeb { roots: None } => "the system's roots".into(),
+        EndpointProfile::HttpsWeb { roots: Some(roots) } => format!("{} private roots", roots.len()),
+        EndpointProfile::HttpsSpiffe { endpoint_id } => endpoint_id.to_string(),
+    };
+    let control = match relationship.change_control {
+        ChangeControl::Automatic => "automatic",
+        ChangeControl::Overlapping => "overlapping",
+        ChangeControl::Manual => "manual",
+    };
+    let stale = relationship.maximum_staleness.map_or("never".into(), |age| format!("after {}", text(age)));
+    format!(
+        "{trust_domain} at {} ({} by {by}), change control {control}, stale {stale}, polled every {} to {}",
+        endpoint.url,
+        endpoint.profile.as_str(),
+        text(poll.minimum()),
+        text(poll.maximum()),
+    )
+}
+
+fn text(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

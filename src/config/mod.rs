@@ -1,0 +1,109 @@
+//! The configuration of the service: read in layers, checked as a whole.
+
+mod check;
+mod describe;
+mod keys;
+mod layers;
+mod places;
+mod problem;
+mod relationship;
+mod section;
+pub(crate) mod watch;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::authorities::files::AuthorityFiles;
+use crate::federation::relationship::FederationRelationship;
+use crate::spiffe::trust_domain::TrustDomain;
+use crate::telemetry::LogConfig;
+
+pub(crate) use self::describe::describe;
+pub(crate) use self::places::{default_admin_socket, default_store_url};
+pub(crate) use self::problem::ConfigErrors;
+
+/// A configuration without mistakes.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Our own trust domain.
+    pub(crate) trust_domain: TrustDomain,
+    /// `sqlite:///path` or `memory:`.
+    pub(crate) store_url: String,
+    /// Where our own keys are.
+    pub(crate) authorities: AuthorityFiles,
+    /// What our bundle tells peers, 60 s to 24 h.
+    pub(crate) refresh_hint: Duration,
+    /// Bundle endpoints: none, one, or one of each profile.
+    pub(crate) endpoints: Vec<EndpointConfig>,
+    /// Health, readiness and metrics.
+    pub(crate) operations: Option<SocketAddr>,
+    /// Unix socket of the admin API.
+    pub(crate) admin_socket: PathBuf,
+    /// Logging.
+    pub(crate) log: LogConfig,
+    /// Whose bundles we fetch, by name.
+    pub(crate) relationships: Vec<FederationRelationship>,
+    /// The file it was read from.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// One bundle endpoint of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EndpointConfig {
+    /// How it authenticates itself.
+    pub(crate) profile: EndpointKind,
+    /// Address and port.
+    pub(crate) listen: SocketAddr,
+    /// Path of the bundle, with its leading slash.
+    pub(crate) path: String,
+    /// PEM chain, leaf first: for `https_spiffe` the X509-SVID.
+    pub(crate) certificate: PathBuf,
+    /// PEM key of the leaf.
+    pub(crate) private_key: PathBuf,
+    /// Open connections at once, 1 to 65,536; more wait.
+    pub(crate) max_connections: usize,
+}
+
+/// The profile of an endpoint of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndpointKind {
+    /// By a certificate of the Web PKI.
+    HttpsWeb,
+    /// By an X509-SVID.
+    HttpsSpiffe,
+}
+
+impl EndpointKind {
+    /// The standard's name for it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::HttpsWeb => "https_web",
+            Self::HttpsSpiffe => "https_spiffe",
+        }
+    }
+}
+
+/// Reads defaults < file < environment (`COMITY__SECTION__KEY`) < flags (key and value), and
+/// reports every mistake at once.
+pub(crate) fn load(
+    file: Option<&Path>,
+    environment: &HashMap<String, String>,
+    flags: &[(String, String)],
+) -> Result<Config, ConfigErrors> {
+    let merged = layers::merge(file, environment, flags)?;
+    check::check(&merged, file, environment)
+}
+
+/// The environment of this process, without what is no text.
+pub(crate) fn process_environment() -> HashMap<String, String> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]
+mod tests;

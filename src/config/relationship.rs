@@ -1,0 +1,214 @@
+//! `[federation."…"]`: relationships with other trust domains.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+
+use crate::authorities::{check_wiring, pem};
+use crate::federation::relationship::{
+    BundleEndpoint, ChangeControl, EndpointProfile, EndpointUrl, FederationRelationship, PollPolicy,
+};
+use crate::files::trusted;
+use crate::spiffe::authority::{Authority, SvidType};
+use crate::spiffe::bundle::Bundle;
+use crate::spiffe::document::BundleDocument;
+use crate::spiffe::spiffe_id::SpiffeId;
+use crate::spiffe::trust_domain::TrustDomain;
+
+use super::EndpointKind;
+use super::check::{DAY, MINUTE};
+use super::section::Section;
+
+/// Reads all relationships; `*` holds policy for those that don't say otherwise.
+pub(super) fn relationships(federation: &Section<'_>, own: Option<&TrustDomain>) -> Vec<FederationRelationship> {
+    let defaults = federation.section("*");
+    for name in ["endpoint_url", "profile", "endpoint_spiffe_id", "bootstrap_bundle", "root_certificates"] {
+        if defaults.is_written(name) {
+            defaults.refuse(name, "belongs to one relationship, not to all");
+        }
+    }
+    let names = federation.names().into_iter().filter(|name| *name != "*");
+    let relationship = |name: &str| {
+        let trust_domain = trust_domain(federation, name, own);
+        relationship(&federation.section(name).or(&defaults), trust_domain)
+    };
+    names.filter_map(relationship).collect()
+}
+
+fn trust_domain(federation: &Section<'_>, name: &str, own: Option<&TrustDomain>) -> Option<TrustDomain> {
+    match name.parse() {
+        Ok(name) if Some(&name) == own => {
+            federation.refuse(name.as_str(), "is our own trust domain; a relationship is with another one");
+            None
+        }
+        Ok(name) => Some(name),
+        Err(error) => {
+            federation.refuse(name, format!("{error}"));
+            None
+        }
+    }
+}
+
+/// Checks everything even under a name that is wrong.
+fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Option<FederationRelationship> {
+    section.required("endpoint_url", "the https URL of the peer's bundle endpoint");
+    let url = section.parsed("endpoint_url", str::parse::<EndpointUrl>);
+    let profile = profile(section, trust_domain.as_ref());
+    let change_control = change_control(section);
+    let key_notice = section.duration("key_notice", Duration::from_secs(1)..=30 * DAY);
+    let poll = poll(section);
+    let maximum_staleness = maximum_staleness(section, poll);
+    let redirects = section.integer("redirects", 0..=5);
+    let allow_link_local = section.boolean("allow_link_local");
+    if section.is_written("key_notice") && change_control.is_some_and(|control| control != ChangeControl::Overlapping) {
+        section.refuse("key_notice", "counts only with change_control = \"overlapping\"");
+    }
+    let (profile, bootstrap) = profile?;
+    let endpoint = BundleEndpoint {
+        url: url?,
+        profile,
+        redirects: u8::try_from(redirects?).ok()?,
+        allow_link_local: allow_link_local?,
+    };
+    Some(FederationRelationship {
+        trust_domain: trust_domain?,
+        endpoint,
+        bootstrap,
+        change_control: change_control?,
+        key_notice,
+        maximum_staleness: maximum_staleness?,
+        poll: poll?,
+    })
+}
+
+fn profile(
+    section: &Section<'_>,
+    trust_domain: Option<&TrustDomain>,
+) -> Option<(EndpointProfile, Option<Arc<Bundle>>)> {
+    section.required("profile", "https_web or https_spiffe; it is never guessed")?;
+    let profiles = [EndpointKind::HttpsWeb, EndpointKind::HttpsSpiffe].map(|profile| (profile.as_str(), profile));
+    match section.one_of("profile", &profiles)? {
+        EndpointKind::HttpsWeb => https_web(section),
+        EndpointKind::HttpsSpiffe => https_spiffe(section, trust_domain),
+    }
+}
+
+fn https_web(section: &Section<'_>) -> Option<(EndpointProfile, Option<Arc<Bundle>>)> {
+    for name in ["endpoint_spiffe_id", "bootstrap_bundle"] {
+        if section.has(name) {
+            section.refuse(name, "is for profile = \"https_spiffe\"; under https_web the host name is authenticated");
+        }
+    }
+    let roots = if section.has("root_certificates") { Some(Arc::new(root_certificates(section)?)) } else { None };
+    Some((EndpointProfile::HttpsWeb { roots }, None))
+}
+
+/// A private root set, which replaces the system's (FEC-04).
+fn root_certificates(section: &Section<'_>) -> Option<RootCertStore> {
+    let path = section.path("root_certificates")?;
+    let read = || {
+        let bytes = trusted::read(&path, BundleDocument::MAX_BYTES).map_err(|error| error.to_string())?;
+        let mut roots = RootCertStore::empty();
+        for certificate in pem::ca_certificates(&bytes).map_err(|error| error.to_string())? {
+            roots.add(CertificateDer::from(certificate.der())).map_err(|error| error.to_string())?;
+        }
+        Ok(roots)
+    };
+    read().map_err(|error: String| section.refuse("root_certificates", format!("{path:?}: {error}"))).ok()
+}
+
+fn https_spiffe(
+    section: &Section<'_>,
+    trust_domain: Option<&TrustDomain>,
+) -> Option<(EndpointProfile, Option<Arc<Bundle>>)> {
+    if section.has("root_certificates") {
+        section.refuse("root_certificates", "is for profile = \"https_web\"; here the bundle itself authenticates");
+    }
+    let endpoint_id = endpoint_id(section, trust_domain);
+    section
+        .required("bootstrap_bundle", "a file with the bundle that authenticates the first fetch (SPIFFE JWKS or PEM)");
+    let path = section.path("bootstrap_bundle")?;
+    let bundle = bootstrap_bundle(&path, trust_domain?);
+    let bundle = bundle.map_err(|error| section.refuse("bootstrap_bundle", format!("{path:?}: {error}"))).ok();
+    Some((EndpointProfile::HttpsSpiffe { endpoint_id: endpoint_id? }, Some(Arc::new(bundle?))))
+}
+
+fn endpoint_id(section: &Section<'_>, trust_domain: Option<&TrustDomain>) -> Option<SpiffeId> {
+    section.required("endpoint_spiffe_id", "the SPIFFE ID that the endpoint presents under https_spiffe");
+    let id = section.parsed("endpoint_spiffe_id", str::parse::<SpiffeId>)?;
+    if id.is_root() {
+        section.refuse("endpoint_spiffe_id", format!("\"{id}\" has no path, so no endpoint can present it"));
+        return None;
+    }
+    if trust_domain.is_some_and(|own| own != id.trust_domain()) {
+        section.refuse(
+            "endpoint_spiffe_id",
+            format!("\"{id}\": not supported yet: chained trust, an endpoint in another trust domain"),
+        );
+        return None;
+    }
+    Some(id)
+}
+
+/// A SPIFFE JWKS or PEM, with a CA certificate to authenticate the endpoint by (FEC-06).
+fn bootstrap_bundle(path: &Path, trust_domain: &TrustDomain) -> Result<Bundle, String> {
+    let bytes = trusted::read(path, BundleDocument::MAX_BYTES).map_err(|error| error.to_string())?;
+    let bundle = match bytes.trim_ascii_start().first() {
+        Some(b'{') => parse_document(&bytes, trust_domain)?,
+        _ => {
+            let certificates = pem::ca_certificates(&bytes).map_err(|error| error.to_string())?;
+            let authorities = certificates.into_iter().map(Authority::X509).collect();
+            Bundle::new(trust_domain.clone(), authorities, None, None)
+        }
+    };
+    check_wiring(trust_domain, bundle.authorities().iter()).map_err(|error| error.to_string())?;
+    match bundle.authorities().count(SvidType::X509Svid) {
+        0 => Err("holds no X.509 authority, so no endpoint could be authenticated with it".into()),
+        _ => Ok(bundle),
+    }
+}
+
+fn parse_document(bytes: &[u8], trust_domain: &TrustDomain) -> Result<Bundle, String> {
+    let document = BundleDocument::parse(trust_domain, bytes).map_err(|error| error.to_string())?;
+    match document.ignored().iter().find(|ignored| ignored.reason.is_alarm()) {
+        Some(ignored) => Err(format!("keys[{}]: {}", ignored.index, ignored.reason)),
+        None => Ok(document.into_bundle()),
+    }
+}
+
+fn change_control(section: &Section<'_>) -> Option<ChangeControl> {
+    let words = [
+        ("automatic", ChangeControl::Automatic),
+        ("overlapping", ChangeControl::Overlapping),
+        ("manual", ChangeControl::Manual),
+    ];
+    section.one_of("change_control", &words)
+}
+
+fn poll(section: &Section<'_>) -> Option<PollPolicy> {
+    let minimum = section.duration("minimum_interval", Duration::from_secs(1)..=DAY);
+    let maximum = section.duration("maximum_interval", Duration::from_secs(1)..=DAY);
+    let poll = PollPolicy::new(minimum?, maximum?);
+    if poll.is_none() {
+        section.refuse("minimum_interval", "is above maximum_interval");
+    }
+    poll
+}
+
+/// `None` is a mistake, `Some(None)` the written "off".
+fn maximum_staleness(section: &Section<'_>, poll: Option<PollPolicy>) -> Option<Option<Duration>> {
+    if section.text("maximum_staleness")? == "off" {
+        return Some(None);
+    }
+    let staleness = section.duration("maximum_staleness", MINUTE..=366 * DAY)?;
+    if poll.is_some_and(|poll| staleness <= poll.maximum()) {
+        let staleness = humantime::format_duration(staleness);
+        let right = "must be above maximum_interval, or the bundle lapses between two polls";
+        section.refuse("maximum_staleness", format!("\"{staleness}\" {right}"));
+        return None;
+    }
+    Some(Some(staleness))
+}
