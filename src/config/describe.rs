@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::federation::relationship::{ChangeControl, EndpointProfile, FederationRelationship};
+use crate::spiffe::authority::SvidType;
 
 use super::Config;
 
@@ -39,7 +40,8 @@ fn authorities(config: &Config) -> String {
         Ok(loaded) => {
             let problems = loaded.problems.iter();
             let problems = problems.map(|one| format!("\n    {}: {} [{}]", one.file.display(), one.detail, one.code));
-            format!("{} keys{}", loaded.authorities.len(), problems.collect::<String>())
+            let [x509, jwt] = [SvidType::X509Svid, SvidType::JwtSvid].map(|kind| loaded.authorities.count(kind));
+            format!("{x509} X.509, {jwt} JWT{}", problems.collect::<String>())
         }
     }
 }
