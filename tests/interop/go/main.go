@@ -1,0 +1,89 @@
+// Interop runs Comity against go-spiffe, an implementation nobody here wrote.
+//
+// It prints one line per check and a closing count, and fails if a check does.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// patience bounds each wait for something that must become true.
+const patience = 20 * time.Second
+
+func main() {
+	comity := flag.String("comity", "", "the comity binary")
+	itself := flag.Bool("itself", false, "run go-spiffe against itself: proves the checks, needs no comity")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	report := &report{}
+	if err := run(ctx, report, *comity, *itself); err != nil {
+		report.record("the run itself", err)
+	}
+	fmt.Printf("%d passed, %d failed\n", report.passed, report.failed)
+	if report.failed > 0 {
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, report *report, comity string, itself bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	folder, err := os.MkdirTemp("", "comity-interop-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	peers, err := startPeers()
+	if err != nil {
+		return fmt.Errorf("go-spiffe publishers: %w", err)
+	}
+	defer peers.stop()
+	switch {
+	case itself:
+		return runAgainstItself(ctx, report, peers)
+	case comity == "":
+		return errors.New("give -comity PATH or -itself")
+	default:
+		return runAgainstComity(ctx, report, comity, folder, peers)
+	}
+}
+
+// report counts checks and prints each.
+type report struct {
+	passed, failed int
+}
+
+func (r *report) record(name string, err error) {
+	if err == nil {
+		r.passed++
+		fmt.Printf("ok    %s\n", name)
+		return
+	}
+	r.failed++
+	fmt.Printf("FAIL  %s: %v\n", name, err)
+}
+
+// eventually asks until there is no error or patience ends.
+func eventually(ctx context.Context, ask func() error) error {
+	deadline := time.Now().Add(patience)
+	for {
+		err := ask()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

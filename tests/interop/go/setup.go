@@ -1,0 +1,169 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
+)
+
+// setup is the folder of files from which comity serves: nobody else may read it.
+type setup struct {
+	folder                    string
+	domain                    *domain
+	peers                     *peers
+	webAddress, spiffeAddress string
+}
+
+func newSetup(folder string, peers *peers) (*setup, error) {
+	domain, err := newDomain("comity.example")
+	if err != nil {
+		return nil, err
+	}
+	s := &setup{folder: folder, domain: domain, peers: peers}
+	if s.webAddress, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	if s.spiffeAddress, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	return s, errors.Join(s.writeAuthorities(), s.writeEndpoints(), s.writePeers(), s.writeConfiguration())
+}
+
+// freeAddress is an address on loopback that was free a moment ago.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+func (s *setup) writeAuthorities() error {
+	if err := os.Mkdir(s.path("ca"), 0o700); err != nil {
+		return err
+	}
+	for at, authority := range s.domain.authorities {
+		if err := s.write(fmt.Sprintf("ca/%02d.pem", at), certificatePEM(authority.certificate)); err != nil {
+			return err
+		}
+	}
+	jwks, err := spiffebundle.FromJWTAuthorities(s.domain.name, s.domain.bundle.JWTAuthorities()).Marshal()
+	if err != nil {
+		return err
+	}
+	return s.write("jwt.jwks.json", jwks)
+}
+
+// writeNewest adds the newest authority to the watched folder, complete at once.
+func (s *setup) writeNewest() error {
+	at := len(s.domain.authorities) - 1
+	if err := s.write("newest.pem", certificatePEM(s.domain.newest().certificate)); err != nil {
+		return err
+	}
+	return os.Rename(s.path("newest.pem"), s.path(fmt.Sprintf("ca/%02d.pem", at)))
+}
+
+func (s *setup) writeEndpoints() error {
+	web, err := s.peers.webCA.mintWebCertificate()
+	if err != nil {
+		return err
+	}
+	svid, err := s.domain.first().mintSVID(s.domain.id(endpointPath))
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.writeIdentity("tls", web), s.writeIdentity("svid", svid))
+}
+
+func (s *setup) writeIdentity(name string, identity *tls.Certificate) error {
+	key, err := x509.MarshalPKCS8PrivateKey(identity.PrivateKey)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		s.write(name+".pem", certificatePEM(identity.Leaf)),
+		s.write(name+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+	)
+}
+
+func (s *setup) writePeers() error {
+	err := s.write("web-ca.pem", certificatePEM(s.peers.webCA.certificate))
+	for _, publisher := range []*publisher{s.peers.spiffe, s.peers.imposter} {
+		document, marshalErr := publisher.domain.bundle.Marshal()
+		err = errors.Join(err, marshalErr, s.write(publisher.domain.name.Name()+".jwks.json", document))
+	}
+	return err
+}
+
+func (s *setup) writeConfiguration() error {
+	return s.write("comity.toml", []byte(strings.NewReplacer(
+		"{folder}", s.folder,
+		"{socket}", s.socket(),
+		"{web}", s.webAddress,
+		"{spiffe}", s.spiffeAddress,
+		"{go-web}", s.peers.web.url,
+		"{go-spiffe}", s.peers.spiffe.url,
+		"{go-imposter}", s.peers.imposter.url,
+		"{path}", endpointPath,
+	).Replace(configuration)))
+}
+
+const configuration = `trust_domain = "comity.example"
+
+[store]
+url = "sqlite://{folder}/comity.db"
+
+[authorities]
+x509 = ["{folder}/ca/"]
+jwt = ["{folder}/jwt.jwks.json"]
+refresh_hint = "5m"
+
+[endpoint.https_web]
+listen = "{web}"
+path = "/"
+certificate = "{folder}/tls.pem"
+private_key = "{folder}/tls.key"
+
+[endpoint.https_spiffe]
+listen = "{spiffe}"
+svid = "{folder}/svid.pem"
+private_key = "{folder}/svid.key"
+
+[operations]
+listen = "127.0.0.1:0"
+
+[admin]
+socket = "{socket}"
+
+[federation."go-web.example"]
+endpoint_url = "{go-web}"
+profile = "https_web"
+web_roots = "{folder}/web-ca.pem"
+
+[federation."go-spiffe.example"]
+endpoint_url = "{go-spiffe}"
+profile = "https_spiffe"
+endpoint_spiffe_id = "spiffe://go-spiffe.example{path}"
+bootstrap_bundle = "{folder}/go-spiffe.example.jwks.json"
+
+[federation."go-imposter.example"]
+endpoint_url = "{go-imposter}"
+profile = "https_spiffe"
+endpoint_spiffe_id = "spiffe://go-imposter.example{path}"
+bootstrap_bundle = "{folder}/go-imposter.example.jwks.json"
+`
+
+func certificatePEM(certificate *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
+}
+
+func (s *setup) write(name string, contents []byte) error {
+	return os.WriteFile(s.path(name), contents, 0o600)
+}
