@@ -1,0 +1,153 @@
+//! The house keeps its floors: who may import whom, who may use which crate, and how long a file may grow.
+
+use std::env;
+use std::process::Command;
+
+use crate::sources::{root, rust_files};
+
+/// Bottom floor first; modules on one floor do not know each other.
+const FLOORS: &[&[&str]] = &[
+    &["spiffe"],
+    &["verify"],
+    &["files"],
+    &["store"],
+    &["federation", "governance", "authorities"],
+    &["http", "grpc", "export"],
+    &["config", "telemetry"],
+    &["app"],
+    &["cli"],
+];
+
+/// Modules that see the store only through `Federation` or a snapshot.
+const WITHOUT_STORE: &[&str] = &["http/", "grpc/", "export/", "cli/"];
+
+/// What may be named only where it says.
+const CONFINED: &[(&str, &[&str])] = &[
+    ("actix_web::", &["http/"]),
+    ("sqlx::", &["store/"]),
+    ("reqwest::", &["federation/endpoint_client", "cli/"]),
+    ("tonic::", &["grpc/", "authorities/workload_api", "authorities/spire_server", "export/spire_server"]),
+    ("ServerCertVerifier", &["verify/rustls"]),
+    ("ClientCertVerifier", &["verify/rustls"]),
+    ("openssl::", &[]),
+    ("josekit::", &[]),
+];
+
+/// Crates that users of the types and the verifier alone don't build.
+const NOT_IN_THE_BASE: &[&str] = &["actix-web", "openssl", "reqwest", "sqlx", "tokio", "tonic"];
+
+/// Crates that the service must not be built from: other TLS stacks and crypto providers.
+const NOT_IN_THE_SERVICE: &[&str] = &["hyper-tls", "josekit", "native-tls", "openssl", "ring"];
+
+/// Longest file, in lines before its inline tests.
+const LINES: usize = 500;
+
+fn floor(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|modules| modules.contains(&module))
+}
+
+/// The module that a file belongs to: `store` for `store/sql.rs`, `app` for `app.rs`.
+fn module(file: &str) -> &str {
+    file.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+#[test]
+fn imports_only_go_down() {
+    let mut offences = Vec::new();
+    for (file, text) in rust_files("src") {
+        let own = module(&file);
+        let Some(own_floor) = floor(own) else { continue };
+        for (line, used) in crate_paths(&text) {
+            if used != own && floor(used).is_none_or(|f| f >= own_floor) {
+                offences.push(format!("{file}:{line}: {own} uses {used}"));
+            }
+        }
+    }
+    assert!(offences.is_empty(), "{}", offences.join("\n"));
+}
+
+/// Every `crate::module` of a text, with its line.
+fn crate_paths(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().flat_map(|(line, text)| {
+        text.split("crate::")
+            .skip(1)
+            .map(move |rest| (line + 1, rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap()))
+    })
+}
+
+#[test]
+fn every_module_has_a_floor() {
+    for (file, _) in rust_files("src") {
+        let known = floor(module(&file)).is_some() || matches!(file.as_str(), "lib.rs" | "main.rs");
+        assert!(known, "src/{file} is on no floor");
+    }
+}
+
+#[test]
+fn the_store_is_reached_only_through_the_federation() {
+    for (file, text) in rust_files("src") {
+        if WITHOUT_STORE.iter().any(|place| file.starts_with(place)) {
+            assert!(crate_paths(&text).all(|(_, used)| used != "store"), "src/{file} uses the store");
+        }
+    }
+}
+
+#[test]
+fn foreign_crates_stay_in_their_rooms() {
+    let mut offences = Vec::new();
+    for (file, text) in rust_files("src") {
+        for (name, places) in CONFINED {
+            if code(&text).contains(name) && !places.iter().any(|place| file.starts_with(place)) {
+                offences.push(format!("{file} names {name}"));
+            }
+        }
+    }
+    assert!(offences.is_empty(), "{}", offences.join("\n"));
+}
+
+/// The text without its line comments.
+fn code(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn no_file_outgrows_its_story() {
+    for (file, text) in rust_files("src") {
+        let lines = lines_before_tests(&text);
+        assert!(file.ends_with("tests.rs") || lines <= LINES, "src/{file} has {lines} lines, {LINES} are allowed");
+    }
+}
+
+fn lines_before_tests(text: &str) -> usize {
+    let lines: Vec<_> = text.lines().collect();
+    let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {"));
+    tests.unwrap_or(lines.len())
+}
+
+#[test]
+fn the_base_builds_without_the_service() {
+    let crates = dependencies(&["--no-default-features"]);
+    for name in NOT_IN_THE_BASE {
+        assert!(!crates.contains(&(*name).to_owned()), "{name} is a dependency without the feature `server`");
+    }
+}
+
+#[test]
+fn the_service_has_one_tls_stack() {
+    let crates = dependencies(&[]);
+    for name in NOT_IN_THE_SERVICE {
+        assert!(!crates.contains(&(*name).to_owned()), "{name} is a dependency of the service");
+    }
+}
+
+/// Names of the crates that are built into the library, on this platform.
+fn dependencies(features: &[&str]) -> Vec<String> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = ["tree", "--locked", "--offline", "-e", "normal", "--prefix", "none", "--format", "{p}"];
+    let output = Command::new(cargo).current_dir(root()).args(tree).args(features).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let crates: Vec<_> = text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    assert!(crates.contains(&"rustls".to_owned()), "the tree was not read: {text}");
+    crates
+}

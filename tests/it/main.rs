@@ -1,0 +1,6 @@
+//! What holds across the parts: the shape of the sources, and the documents that must agree with them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod architecture;
+mod conformance;
+mod sources;

@@ -1,0 +1,34 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The root of the package.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every Rust file under `folder` of the package, with its path from there and its text.
+pub(crate) fn rust_files(folder: &str) -> Vec<(String, String)> {
+    let base = root().join(folder);
+    let mut found = Vec::new();
+    let mut folders = vec![base.clone()];
+    while let Some(folder) = folders.pop() {
+        for path in entries(&folder) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false if path.extension().is_some_and(|e| e == "rs") => found.push(relative(&base, &path)),
+                false => (),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+fn relative(base: &Path, path: &Path) -> (String, String) {
+    let name = path.strip_prefix(base).unwrap().to_str().unwrap().replace('\\', "/");
+    (name, fs::read_to_string(path).unwrap())
+}
