@@ -19,7 +19,8 @@ fn every_rule_has_one_row_with_a_test_or_a_reason() {
             Some(_) => offences.push(format!("{id} has several rows")),
         }
     }
-    offences.extend(rows.into_keys().filter(|id| !ids().any(|known| known == *id)).map(|id| format!("{id} is no rule")));
+    offences
+        .extend(rows.into_keys().filter(|id| !ids().any(|known| known == *id)).map(|id| format!("{id} is no rule")));
     assert!(offences.is_empty(), "docs/conformance.md:\n{}", offences.join("\n"));
 }
 

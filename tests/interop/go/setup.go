@@ -145,7 +145,7 @@ socket = "{socket}"
 [federation."go-web.example"]
 endpoint_url = "{go-web}"
 profile = "https_web"
-web_roots = "{folder}/web-ca.pem"
+root_certificates = "{folder}/web-ca.pem"
 
 [federation."go-spiffe.example"]
 endpoint_url = "{go-spiffe}"
