@@ -26,12 +26,12 @@ mod config;
 #[cfg(feature = "server")]
 mod federation;
 #[cfg(feature = "server")]
-#[cfg_attr(not(test), expect(dead_code, reason = "the exchange, which uses it, comes next"))]
+mod files;
+#[cfg(feature = "server")]
 mod store;
+#[cfg(feature = "server")]
+mod telemetry;
 
 #[cfg(all(test, feature = "server"))]
 #[path = "../tests/it/support/mod.rs"]
 mod support;
-mod files;
-#[cfg(feature = "server")]
-mod telemetry;

@@ -1,0 +1,135 @@
+//! What state each relationship is in, for people, scripts and gauges.
+
+use serde::{Deserialize, Serialize};
+
+use crate::spiffe::authority::AuthorityId;
+use crate::spiffe::public_key::Fingerprint;
+use crate::spiffe::trust_domain::TrustDomain;
+
+use super::relationship::ChangeControl;
+use super::timestamp::Timestamp;
+
+/// State of a relationship, derived from the age of its data, never from "a task is running".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RelationshipState {
+    /// No bundle yet.
+    Bootstrapping,
+    /// The bundle is fresh and the last fetch succeeded.
+    Current,
+    /// Fetches fail; the bundle is still fresh.
+    Failing,
+    /// The bundle is older than the maximum staleness: everything of this domain is refused.
+    Stale,
+    /// A change waits for a person; the accepted bundle goes on.
+    Held,
+    /// The endpoint can't be authenticated any more; only an operator reopens it (FEC-14).
+    NeedsBootstrap,
+}
+
+/// One relationship, as `comity federation status` and `GET /v1/relationships/{td}` show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RelationshipStatus {
+    pub(crate) trust_domain: TrustDomain,
+    pub(crate) endpoint_url: String,
+    pub(crate) profile: String,
+    pub(crate) endpoint_spiffe_id: Option<String>,
+    pub(crate) change_control: ChangeControl,
+    pub(crate) maximum_staleness_seconds: Option<u64>,
+    pub(crate) state: RelationshipState,
+    pub(crate) since: Timestamp,
+    /// Time since an authenticated endpoint last served the accepted contents.
+    pub(crate) age_seconds: Option<u64>,
+    pub(crate) sequence: Option<u64>,
+    pub(crate) revision: Option<u64>,
+    /// Digest of the accepted document.
+    pub(crate) digest: Option<Fingerprint>,
+    pub(crate) refresh_hint_seconds: Option<u64>,
+    pub(crate) last_success: Option<Timestamp>,
+    pub(crate) last_attempt: Option<Timestamp>,
+    pub(crate) last_error: Option<ErrorStatus>,
+    pub(crate) consecutive_failures: u64,
+    pub(crate) next_poll: Option<Timestamp>,
+    /// Why then: `refresh-hint`, `default-interval`, `authority-expiry`, `retry`, `requested`, `early`, ...
+    pub(crate) next_poll_reason: Option<String>,
+    pub(crate) soonest_authority_expiry: Option<Timestamp>,
+    pub(crate) x509_authorities: usize,
+    pub(crate) jwt_authorities: usize,
+    pub(crate) held: Vec<HeldStatus>,
+    /// Authorities of the peer's document that are not trusted, with why.
+    pub(crate) withheld: Vec<WithheldAuthority>,
+    /// Elements of the last document that the standard says to ignore.
+    pub(crate) ignored: Vec<IgnoredStatus>,
+    /// Trouble ahead, in words, each behind a code.
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// A code with what, where and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ErrorStatus {
+    pub(crate) code: String,
+    pub(crate) detail: String,
+    pub(crate) at: Timestamp,
+}
+
+/// A document that waits for a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HeldStatus {
+    pub(crate) digest: Fingerprint,
+    pub(crate) code: String,
+    pub(crate) detail: String,
+    pub(crate) sequence: Option<u64>,
+    pub(crate) first_seen: Timestamp,
+    pub(crate) last_seen: Timestamp,
+    pub(crate) added: Vec<AuthoritySummary>,
+    pub(crate) removed: Vec<AuthoritySummary>,
+}
+
+/// One authority in a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuthoritySummary {
+    pub(crate) id: AuthorityId,
+    /// `RSA-2048`, `P-256`, ...
+    pub(crate) kind: String,
+    pub(crate) subject: Option<String>,
+    pub(crate) not_before: Option<Timestamp>,
+    pub(crate) not_after: Option<Timestamp>,
+}
+
+/// An authority that the peer publishes and we don't trust.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WithheldAuthority {
+    pub(crate) id: AuthorityId,
+    pub(crate) code: String,
+    pub(crate) detail: String,
+}
+
+/// An element of a bundle document that was ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IgnoredStatus {
+    /// Position in `keys`.
+    pub(crate) index: usize,
+    pub(crate) code: String,
+    pub(crate) detail: String,
+}
+
+/// Something to do before it hurts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Warning {
+    pub(crate) code: String,
+    pub(crate) detail: String,
+}
+
+/// The service as a whole, as `GET /v1/status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServiceStatus {
+    pub(crate) trust_domain: TrustDomain,
+    pub(crate) version: String,
+    pub(crate) started: Timestamp,
+    pub(crate) sequence: Option<u64>,
+    pub(crate) snapshot_generation: u64,
+    pub(crate) relationships: usize,
+    /// Why `/readyz` says no, in codes; empty when ready.
+    pub(crate) not_ready: Vec<String>,
+    pub(crate) warnings: Vec<Warning>,
+}
