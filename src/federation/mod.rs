@@ -1,6 +1,7 @@
 //! The exchange itself: publish our bundle, poll those of others, decide what to trust.
 
 pub(crate) mod endpoint_client;
+pub(crate) mod hold;
 pub(crate) mod relationship;
 pub(crate) mod status;
 pub(crate) mod timestamp;

@@ -1,0 +1,76 @@
+//! Why a document, or a part of it, is not trusted.
+
+use crate::spiffe::authority::AuthorityId;
+use crate::spiffe::public_key::Fingerprint;
+use crate::spiffe::trust_domain::TrustDomain;
+
+use super::timestamp::Timestamp;
+
+/// Why a fetched document, what it adds, or one key of it waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Hold {
+    #[error("sequence went back from {accepted} to {offered}; accept it by digest if the peer was rebuilt")]
+    SequenceRollback { accepted: u64, offered: u64 },
+    #[error(
+        "sequence {accepted} is gone from the document; accept it by digest if the peer no longer numbers its bundles"
+    )]
+    SequenceGone { accepted: u64 },
+    #[error("sequence jumped from {accepted} to {offered}; accept it by digest if the peer changed its numbering")]
+    SequenceJump { accepted: u64, offered: u64 },
+    #[error("contents of a superseded bundle under no higher sequence{}", returning(.returns))]
+    BundleReplayed { returns: Option<AuthorityId> },
+    #[error("key {key} also belongs to {owner}; it stays untrusted here until the owner drops it")]
+    AuthorityReused { key: Fingerprint, owner: TrustDomain },
+    #[error("none of the document's keys of an SVID type is usable, because of what we refuse in it")]
+    AllRefused,
+    #[error("first document from a changed endpoint; accept it by digest if it is what you expect")]
+    EndpointChanged,
+    #[error("change control is manual: new authorities wait for approval")]
+    ApprovalRequired,
+    #[error("no authority accepted for 24 h or since bootstrap remains beside the new ones")]
+    NoOverlap,
+    #[error("new authorities have to be public until {until} before they count")]
+    KeyNotice { until: Timestamp },
+}
+
+impl Hold {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::SequenceRollback { .. } | Self::SequenceGone { .. } => "sequence-rollback",
+            Self::SequenceJump { .. } => "sequence-jump",
+            Self::BundleReplayed { .. } => "bundle-replayed",
+            Self::AuthorityReused { .. } => "authority-reused",
+            Self::AllRefused => "all-refused",
+            Self::EndpointChanged => "endpoint-changed",
+            Self::ApprovalRequired => "approval-required",
+            Self::NoOverlap => "no-overlap",
+            Self::KeyNotice { .. } => "key-notice",
+        }
+    }
+}
+
+/// Why a document is refused outright; nobody can approve it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Refusal {
+    #[error("authority {fingerprint} names {uri}, not this trust domain; check which domain the endpoint serves")]
+    MisWired { fingerprint: Fingerprint, uri: String },
+    #[error("document {digest} was rejected or replaced by an operator")]
+    Barred { digest: Fingerprint },
+}
+
+impl Refusal {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::MisWired { .. } => "mis-wired",
+            Self::Barred { .. } => "document-barred",
+        }
+    }
+}
+
+fn returning(id: &Option<AuthorityId>) -> String {
+    id.as_ref().map(|id| format!(": removed authority {id} comes back")).unwrap_or_default()
+}
