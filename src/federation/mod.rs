@@ -2,6 +2,7 @@
 
 pub(crate) mod endpoint_client;
 pub(crate) mod hold;
+pub(crate) mod ownership;
 pub(crate) mod relationship;
 pub(crate) mod status;
 pub(crate) mod timestamp;
