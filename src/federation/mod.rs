@@ -4,5 +4,6 @@ pub(crate) mod endpoint_client;
 pub(crate) mod hold;
 pub(crate) mod ownership;
 pub(crate) mod relationship;
+pub(crate) mod schedule;
 pub(crate) mod status;
 pub(crate) mod timestamp;
