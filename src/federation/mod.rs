@@ -1,5 +1,6 @@
 //! The exchange itself: publish our bundle, poll those of others, decide what to trust.
 
+pub(crate) mod clock;
 pub(crate) mod endpoint_client;
 pub(crate) mod hold;
 pub(crate) mod ownership;
