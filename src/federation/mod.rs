@@ -1,6 +1,7 @@
 //! The exchange itself: publish our bundle, poll those of others, decide what to trust.
 
 pub(crate) mod clock;
+pub(crate) mod early_poll;
 pub(crate) mod endpoint_client;
 pub(crate) mod hold;
 pub(crate) mod ownership;
