@@ -9,3 +9,4 @@ pub(crate) mod relationship;
 pub(crate) mod schedule;
 pub(crate) mod status;
 pub(crate) mod timestamp;
+pub(crate) mod trust_feed;
