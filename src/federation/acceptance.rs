@@ -1,0 +1,275 @@
+//! From fetched to trusted: what an authenticated document changes, and what waits for a person.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::spiffe::authority::{Authority, AuthorityId, SvidType};
+use crate::spiffe::bundle::{Authorities, Bundle, BundleDiff};
+use crate::spiffe::document::BundleDocument;
+use crate::spiffe::document::ignored::IgnoreReason;
+use crate::spiffe::document::render::digest;
+use crate::spiffe::public_key::Fingerprint;
+use crate::spiffe::trust_domain::TrustDomain;
+
+use super::hold::{Hold, Refusal};
+use super::ownership::KeyOwners;
+use super::relationship::{ChangeControl, FederationRelationship};
+use super::timestamp::Timestamp;
+
+/// What a relationship has accepted so far, as far as acceptance looks at it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Accepted {
+    /// The accepted authorities; `None` before the first acceptance.
+    pub(crate) authorities: Option<Authorities>,
+    /// What is remembered from document to document.
+    pub(crate) memory: Memory,
+    /// Contents of superseded revisions.
+    pub(crate) superseded: HashSet<Fingerprint>,
+    /// Every authority that was ever accepted.
+    pub(crate) ever: HashSet<AuthorityId>,
+    /// Digests of documents that an operator barred.
+    pub(crate) barred: HashSet<Fingerprint>,
+    /// The endpoint's parameters are not those under which the accepted bundle came.
+    pub(crate) endpoint_changed: bool,
+}
+
+/// What acceptance remembers from document to document, also across a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// Sequence baseline: the number of the latest document that was accepted or confirmed.
+    pub(crate) sequence: Option<u64>,
+    /// Contents of the document that had that number.
+    pub(crate) contents: Option<Fingerprint>,
+    /// Since when each authority has been accepted without a gap.
+    pub(crate) since: BTreeMap<AuthorityId, Since>,
+    /// New keys, each since when it has been in every document.
+    pub(crate) noticed: BTreeMap<AuthorityId, Timestamp>,
+    /// When a document first emptied an SVID type, or all of them.
+    pub(crate) emptied: Option<Timestamp>,
+}
+
+/// Since when an authority has been accepted, and how it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Since {
+    /// First acceptance without a gap since.
+    pub(crate) at: Timestamp,
+    /// It came with the first bundle.
+    pub(crate) bootstrap: bool,
+}
+
+/// What a document changes. Nothing of it has happened yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    /// The authorities to trust from now on, if they differ from the accepted ones.
+    pub(crate) accept: Option<Authorities>,
+    /// Why the document, or what it adds, waits.
+    pub(crate) hold: Option<Hold>,
+    /// Authorities that are not trusted because of whose key they are.
+    pub(crate) withheld: Vec<(AuthorityId, Hold)>,
+    /// The document served exactly what is accepted after this judgement, held elements left aside:
+    /// only then is the accepted bundle as young as the document.
+    pub(crate) confirms: bool,
+    /// The number was already used for other contents (SEQ-06).
+    pub(crate) sequence_reused: bool,
+    /// New keys that wait for their notice, each since when.
+    pub(crate) noticed: BTreeMap<AuthorityId, Timestamp>,
+    /// The document emptied something first at this time; a second fetch has to agree.
+    pub(crate) emptied: Option<Timestamp>,
+}
+
+/// Judges an authenticated document by steps 3 to 6 of acceptance; decoding was steps 1 and 2.
+///
+/// # Errors
+/// A refusal concerns the whole document and can't be approved: the relationship or the peer is wrong.
+pub(crate) fn judge(
+    relationship: &FederationRelationship,
+    accepted: &Accepted,
+    offered: &BundleDocument,
+    owners: &KeyOwners,
+    now: Timestamp,
+) -> Result<Judgement, Refusal> {
+    let bundle = offered.bundle();
+    refuse(&relationship.trust_domain, accepted, bundle)?;
+    let withheld = reused(&relationship.trust_domain, bundle, owners);
+    let is_withheld = |id: &AuthorityId| withheld.iter().any(|(held, _)| held == id);
+    let usable: Authorities = bundle.authorities().iter().filter(|a| !is_withheld(&a.id())).cloned().collect();
+
+    let waiting = |hold| Judgement {
+        accept: None,
+        hold: Some(hold),
+        withheld: withheld.clone(),
+        confirms: false,
+        sequence_reused: false,
+        noticed: accepted.memory.noticed.clone(),
+        emptied: None,
+    };
+    if let Some(hold) = order(accepted, bundle.sequence(), &usable) {
+        return Ok(waiting(hold));
+    }
+    let offer =
+        Offer { relationship, accepted, usable: &usable, withheld: &withheld, hint: bundle.refresh_hint(), now };
+    let by_us = |reason: &IgnoreReason| !reason.is_kept() && !reason.is_ordered_by_standard();
+    let refused_by_us = !withheld.is_empty() || offered.ignored().iter().any(|element| by_us(&element.reason));
+    if refused_by_us && (usable.is_empty() || offer.loses_a_type()) {
+        return Ok(waiting(Hold::AllRefused));
+    }
+    if accepted.endpoint_changed {
+        return Ok(waiting(Hold::EndpointChanged));
+    }
+    let reused_number = bundle.sequence().is_some() && bundle.sequence() == accepted.memory.sequence;
+    let other_contents = accepted.memory.contents.is_some_and(|contents| contents != bundle.authorities().digest());
+    Ok(Judgement { sequence_reused: reused_number && other_contents, withheld: withheld.clone(), ..offer.judge() })
+}
+
+/// The part of step 3 that concerns the whole document, and what an operator barred.
+fn refuse(trust_domain: &TrustDomain, accepted: &Accepted, bundle: &Bundle) -> Result<(), Refusal> {
+    for authority in bundle.authorities().x509() {
+        if let Some(uri) = authority.foreign_spiffe_uri(trust_domain) {
+            return Err(Refusal::MisWired {
+                fingerprint: authority.fingerprint(),
+                uri: uri.escape_debug().to_string(),
+            });
+        }
+    }
+    let digest = digest(bundle);
+    if accepted.barred.contains(&digest) {
+        return Err(Refusal::Barred { digest });
+    }
+    Ok(())
+}
+
+/// The part of step 3 that concerns single keys.
+fn reused(trust_domain: &TrustDomain, bundle: &Bundle, owners: &KeyOwners) -> Vec<(AuthorityId, Hold)> {
+    let foreign = bundle.authorities().iter().filter_map(|authority| {
+        let owner = owners.other_owner(trust_domain, authority)?.clone();
+        Some((authority.id(), Hold::AuthorityReused { key: authority.key_thumbprint(), owner }))
+    });
+    foreign.collect()
+}
+
+/// Step 4: orders a document against what was accepted (Federation §4.2, SEQ-04 to SEQ-06).
+fn order(accepted: &Accepted, offered: Option<u64>, usable: &Authorities) -> Option<Hold> {
+    let current = accepted.authorities.as_ref()?;
+    match (accepted.memory.sequence, offered) {
+        (Some(accepted), None) => return Some(Hold::SequenceGone { accepted }),
+        (Some(accepted), Some(offered)) if offered < accepted => {
+            return Some(Hold::SequenceRollback { accepted, offered });
+        }
+        (Some(accepted), Some(offered)) if offered - accepted > MAX_JUMP => {
+            return Some(Hold::SequenceJump { accepted, offered });
+        }
+        (accepted, offered) if offered > accepted => return None,
+        _ => {}
+    }
+    let returns = usable.ids().find(|id| !current.contains(id) && accepted.ever.contains(id));
+    let superseded = usable != current && accepted.superseded.contains(&usable.digest());
+    (superseded || returns.is_some()).then(|| Hold::BundleReplayed { returns: returns.cloned() })
+}
+
+/// Steps 5 and 6: what is usable of a document that is in order, against what is accepted.
+struct Offer<'a> {
+    relationship: &'a FederationRelationship,
+    accepted: &'a Accepted,
+    usable: &'a Authorities,
+    withheld: &'a [(AuthorityId, Hold)],
+    hint: Option<Duration>,
+    now: Timestamp,
+}
+
+impl Offer<'_> {
+    fn judge(&self) -> Judgement {
+        let current = self.accepted.authorities.as_ref();
+        let diff = BundleDiff::between(current.unwrap_or(&NOTHING), self.usable);
+        let first_seen =
+            |authority: &Authority| *self.accepted.memory.noticed.get(&authority.id()).unwrap_or(&self.now);
+        let (mut ready, mut pending) = (Vec::new(), Vec::new());
+        for authority in &diff.added {
+            match self.waits(first_seen(authority)) {
+                None => ready.push(authority),
+                Some(hold) => pending.push((authority, hold)),
+            }
+        }
+
+        let emptied = self.emptied_types(&ready, &pending);
+        let undecided = !emptied.is_empty() || (self.usable.is_empty() && current.is_none_or(|now| !now.is_empty()));
+        let confirmed = self.accepted.memory.emptied.is_some_and(|first| self.now.since(first) >= EMPTY_CONFIRMATION);
+        let waits = |svid_type| match confirmed {
+            true => false,
+            false => emptied.contains(&svid_type),
+        };
+        let replaced = |svid_type| {
+            pending.iter().any(|(new, _)| new.svid_type() == svid_type) && !self.survives(svid_type, &ready)
+        };
+        let moved = |authority: &Authority| self.withheld.iter().any(|(id, _)| *id == authority.id());
+        let stays = |old: &&Authority| (waits(old.svid_type()) || replaced(old.svid_type())) && !moved(old);
+        let kept: Vec<_> = diff.removed.iter().filter(stays).collect();
+
+        let served = current.unwrap_or(&NOTHING).iter().filter(|old| self.usable.contains(&old.id()));
+        let next: Authorities = served.chain(kept.iter().copied()).chain(ready).cloned().collect();
+        let nothing_yet = current.is_none() && next.is_empty() && !(undecided && confirmed);
+        Judgement {
+            confirms: kept.is_empty() && !nothing_yet,
+            accept: (current != Some(&next) && !nothing_yet).then_some(next),
+            noticed: diff.added.iter().map(|new| (new.id(), first_seen(new))).collect(),
+            hold: pending.into_iter().next().map(|(_, hold)| hold),
+            emptied: (undecided && !confirmed).then(|| self.accepted.memory.emptied.unwrap_or(self.now)),
+            withheld: Vec::new(),
+            sequence_reused: false,
+        }
+    }
+
+    /// Why a new authority, in every document since `first_seen`, can't be trusted yet.
+    fn waits(&self, first_seen: Timestamp) -> Option<Hold> {
+        match (self.relationship.change_control, &self.accepted.authorities) {
+            (ChangeControl::Automatic, _) | (ChangeControl::Overlapping, None) => None,
+            (ChangeControl::Manual, _) => Some(Hold::ApprovalRequired),
+            (ChangeControl::Overlapping, Some(current)) => {
+                let long_known = |id: &&AuthorityId| {
+                    let since = self.accepted.memory.since.get(id);
+                    since.is_some_and(|since| since.bootstrap || self.now.since(since.at) >= OVERLAP_AGE)
+                };
+                if !current.ids().filter(|id| self.usable.contains(id)).any(|id| long_known(&id)) {
+                    return Some(Hold::NoOverlap);
+                }
+                let until = first_seen.after(self.relationship.key_notice(self.hint));
+                (self.now < until).then_some(Hold::KeyNotice { until })
+            }
+        }
+    }
+
+    /// Types that lose their last authority with nothing in its place.
+    fn emptied_types(&self, ready: &[&Authority], pending: &[(&Authority, Hold)]) -> Vec<SvidType> {
+        let current = self.accepted.authorities.as_ref().unwrap_or(&NOTHING);
+        let replaced = |svid_type| pending.iter().any(|(new, _)| new.svid_type() == svid_type);
+        let emptied = |svid_type: &SvidType| {
+            current.count(*svid_type) > 0 && !self.survives(*svid_type, ready) && !replaced(*svid_type)
+        };
+        VERIFIED_TYPES.into_iter().filter(emptied).collect()
+    }
+
+    fn survives(&self, svid_type: SvidType, ready: &[&Authority]) -> bool {
+        let current = self.accepted.authorities.as_ref().unwrap_or(&NOTHING);
+        let stays = |id: &AuthorityId| id.svid_type() == svid_type && self.usable.contains(id);
+        current.ids().any(stays) || ready.iter().any(|new| new.svid_type() == svid_type)
+    }
+
+    /// Whether a type that is accepted now has no usable authority in the document.
+    fn loses_a_type(&self) -> bool {
+        let current = self.accepted.authorities.as_ref().unwrap_or(&NOTHING);
+        VERIFIED_TYPES.into_iter().any(|svid_type| current.count(svid_type) > 0 && self.usable.count(svid_type) == 0)
+    }
+}
+
+static NOTHING: Authorities = Authorities::new();
+const VERIFIED_TYPES: [SvidType; 2] = [SvidType::X509Svid, SvidType::JwtSvid];
+/// Further ahead than any peer that counts, or numbers by time, gets between two polls.
+const MAX_JUMP: u64 = 1 << 48;
+/// How long ago an authority must have been accepted to vouch for new ones beside it.
+const OVERLAP_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Least time between the two documents that empty a domain.
+pub(crate) const EMPTY_CONFIRMATION: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

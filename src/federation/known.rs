@@ -1,0 +1,306 @@
+//! What is known of one relationship: its accepted bundle, what waits, and how its polls went.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::spiffe::bundle::{Authorities, Bundle};
+use crate::spiffe::document::BundleDocument;
+use crate::spiffe::document::ignored::IgnoredElement;
+use crate::spiffe::document::render::digest;
+use crate::spiffe::public_key::Fingerprint;
+use crate::spiffe::trust_domain::TrustDomain;
+use crate::store::records::{Commit, HeldDocument, Origin, Revision, StoredRelationship};
+
+use super::acceptance::{Accepted, Judgement, Memory, Since};
+use super::hold::Hold;
+use super::relationship::{EndpointProfile, FederationRelationship};
+use super::status::{ErrorStatus, IgnoredStatus, RelationshipState, WithheldAuthority};
+use super::timestamp::Timestamp;
+use super::trust_feed::Trusted;
+
+/// One relationship's state. Its poller owns it; everybody else reads copies.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) incarnation: u64,
+    /// Parameters under which the accepted bundle came.
+    pub(crate) endpoint: String,
+    pub(crate) last_revision: u64,
+    pub(crate) revision: Option<u64>,
+    pub(crate) bundle: Option<Arc<Bundle>>,
+    pub(crate) held: Vec<HeldDocument>,
+    pub(crate) accepted: Accepted,
+    pub(crate) progress: Progress,
+}
+
+/// What outlives a restart besides the bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Progress {
+    pub(crate) memory: Memory,
+    /// When an authenticated endpoint last served the accepted contents.
+    pub(crate) confirmed: Option<Timestamp>,
+    pub(crate) last_attempt: Option<Timestamp>,
+    pub(crate) last_success: Option<Timestamp>,
+    pub(crate) last_error: Option<ErrorStatus>,
+    pub(crate) failing_since: Option<Timestamp>,
+    /// Fetches that failed in a row.
+    pub(crate) failures: u64,
+    /// Hint of the latest document in order, in seconds.
+    pub(crate) refresh_hint: Option<u64>,
+    pub(crate) ignored: Vec<IgnoredStatus>,
+    pub(crate) withheld: Vec<WithheldAuthority>,
+    /// Start of the present unbroken time with an accepted bundle.
+    pub(crate) begun: Option<Timestamp>,
+    /// First revision of this incarnation; what an earlier one accepted is kept but not used (REL-07).
+    pub(crate) first_revision: u64,
+}
+
+impl Known {
+    /// What the store kept. `history` names what was accepted before.
+    pub(crate) fn restore(stored: StoredRelationship, history: &[Revision]) -> Self {
+        let progress: Progress =
+            stored.progress.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let bundle = stored.accepted.as_ref().map(|revision| Arc::new(revision.bundle.clone()));
+        let own = history.iter().filter(|revision| revision.number >= progress.first_revision);
+        let past = own.map(|revision| revision.bundle.authorities());
+        let current = bundle.as_ref().map(|bundle| bundle.authorities().digest());
+        Self {
+            accepted: Accepted {
+                authorities: bundle.as_ref().map(|bundle| bundle.authorities().clone()),
+                memory: progress.memory.clone(),
+                superseded: past.clone().map(Authorities::digest).filter(|digest| Some(*digest) != current).collect(),
+                ever: past.flat_map(Authorities::ids).cloned().collect(),
+                barred: stored.barred.into_iter().collect(),
+                endpoint_changed: false,
+            },
+            incarnation: stored.incarnation,
+            endpoint: stored.endpoint,
+            last_revision: stored.last_revision,
+            revision: stored.accepted.map(|revision| revision.number),
+            bundle,
+            held: stored.held,
+            progress,
+        }
+    }
+
+    /// A relationship without a past of its own.
+    pub(crate) fn begin(created: StoredRelationship) -> Self {
+        let first_revision = created.last_revision + 1;
+        let mut known = Self::restore(created, &[]);
+        known.progress.first_revision = first_revision;
+        known
+    }
+
+    /// The same under these parameters: other than before, the next document is held (REL-10).
+    pub(crate) fn under(mut self, endpoint: &str) -> Self {
+        self.accepted.endpoint_changed = self.bundle.is_some() && self.endpoint != endpoint;
+        self
+    }
+
+    /// After a document in order was judged. `fresh` is false for an answer from a cache.
+    pub(crate) fn judged(&self, offered: &BundleDocument, judgement: &Judgement, now: Timestamp, fresh: bool) -> Self {
+        let bundle = offered.bundle();
+        let mut next = self.succeeded(now);
+        next.progress.ignored = offered.ignored().iter().map(ignored_status).collect();
+        next.progress.withheld = judgement
+            .withheld
+            .iter()
+            .map(|(id, hold)| WithheldAuthority {
+                id: id.clone(),
+                code: hold.code().to_owned(),
+                detail: hold.to_string(),
+            })
+            .collect();
+        next.accepted.memory.noticed.clone_from(&judgement.noticed);
+        next.accepted.memory.emptied = judgement.emptied;
+        next.hold(bundle, judgement.hold.as_ref(), now);
+        if let Some(authorities) = &judgement.accept {
+            next.accept(bundle, authorities.clone(), now);
+        }
+        if judgement.accept.is_some() || (judgement.confirms && judgement.hold.is_none()) {
+            next.number(bundle);
+        }
+        if judgement.confirms && fresh && next.bundle.is_some() {
+            next.progress.confirmed = Some(now);
+        }
+        next
+    }
+
+    /// After an operator accepted a held document, less what belongs to others.
+    pub(crate) fn approved(
+        &self,
+        held: &HeldDocument,
+        authorities: Authorities,
+        endpoint: &str,
+        now: Timestamp,
+    ) -> Self {
+        let mut next = self.clone();
+        if let Some(replaced) = &self.bundle {
+            next.accepted.barred.insert(digest(replaced));
+        }
+        next.held.clear();
+        next.accepted.memory.noticed.clear();
+        next.accepted.memory.emptied = None;
+        next.accepted.endpoint_changed = false;
+        next.endpoint = endpoint.to_owned();
+        next.accept(&held.bundle, authorities, now);
+        next.number(&held.bundle);
+        next.progress.confirmed = Some(Timestamp::from_secs(held.last_seen));
+        next
+    }
+
+    /// After an operator rejected it: the same document is refused from now on.
+    pub(crate) fn rejected(&self, digest: Fingerprint) -> Self {
+        let mut next = self.clone();
+        next.held.retain(|held| held.digest != digest);
+        next.accepted.barred.insert(digest);
+        next
+    }
+
+    /// Begins with a bundle from the configuration (FEC-06).
+    pub(crate) fn bootstrapped(&self, bundle: &Bundle, now: Timestamp) -> Self {
+        let mut next = self.clone();
+        next.accept(bundle, bundle.authorities().clone(), now);
+        next.number(bundle);
+        next.progress.confirmed = Some(now);
+        next
+    }
+
+    /// After the endpoint answered that nothing changed since a document that was accepted whole.
+    pub(crate) fn unchanged(&self, now: Timestamp, fresh: bool) -> Self {
+        let mut next = self.succeeded(now);
+        if fresh {
+            next.progress.confirmed = Some(now);
+        }
+        next
+    }
+
+    /// After a fetch, or the document it brought, failed.
+    pub(crate) fn failed(&self, error: ErrorStatus) -> Self {
+        let mut next = self.clone();
+        next.progress.failures += 1;
+        next.progress.failing_since.get_or_insert(error.at);
+        next.progress.last_error = Some(error);
+        next
+    }
+
+    /// How to write the difference to `self` in one transaction.
+    pub(crate) fn commit(&self, next: &Self, trust_domain: &TrustDomain, origin: Origin, now: Timestamp) -> Commit {
+        let progress = Progress { memory: next.accepted.memory.clone(), ..next.progress.clone() };
+        let accept = next.bundle.as_ref().filter(|_| next.revision != self.revision).zip(next.revision);
+        Commit {
+            trust_domain: trust_domain.clone(),
+            incarnation: next.incarnation,
+            endpoint: next.endpoint.clone(),
+            progress: serde_json::to_string(&progress).expect("plain data always serialises"),
+            accept: accept.map(|(bundle, number)| Revision {
+                number,
+                bundle: Bundle::clone(bundle),
+                accepted_at: now.as_secs(),
+                origin,
+            }),
+            held: next.held.clone(),
+            bar: next.accepted.barred.difference(&self.accepted.barred).copied().collect(),
+        }
+    }
+
+    /// What the snapshot says of this domain; `None` while there is no bundle.
+    pub(crate) fn trusted(&self, maximum_staleness: Option<Duration>) -> Option<Trusted> {
+        let bundle = self.bundle.clone()?;
+        let since = |id| self.accepted.memory.since.get(id).map_or(Timestamp::default(), |since| since.at);
+        let since = bundle.authorities().ids().map(since).collect();
+        Some(Trusted { since, bundle, revision: self.revision?, until: self.stale_at(maximum_staleness) })
+    }
+
+    /// When the bundle lapses, unless it is confirmed before.
+    pub(crate) fn stale_at(&self, maximum_staleness: Option<Duration>) -> Option<Timestamp> {
+        Some(self.progress.confirmed?.after(maximum_staleness?))
+    }
+
+    /// Only an operator can reopen this relationship: nothing can authenticate its endpoint (FEC-14).
+    pub(crate) fn needs_bootstrap(&self, relationship: &FederationRelationship, now: Timestamp) -> bool {
+        let alive = |not_after: i64| u64::try_from(not_after).is_ok_and(|end| end >= now.as_secs());
+        matches!(relationship.endpoint.profile, EndpointProfile::HttpsSpiffe { .. })
+            && !self.bundle.iter().flat_map(|bundle| bundle.authorities().x509()).any(|ca| alive(ca.not_after()))
+    }
+
+    /// State and since when, from the age of the data.
+    pub(crate) fn state(
+        &self,
+        relationship: &FederationRelationship,
+        now: Timestamp,
+    ) -> (RelationshipState, Timestamp) {
+        let waiting = self.held.iter().map(|held| Timestamp::from_secs(held.first_seen)).min();
+        let stale_at = self.stale_at(relationship.maximum_staleness);
+        let begun = self.progress.begun.unwrap_or(now);
+        match () {
+            () if self.bundle.is_none() => match waiting {
+                Some(since) => (RelationshipState::Held, since),
+                None => (RelationshipState::Bootstrapping, begun),
+            },
+            () if self.needs_bootstrap(relationship, now) => (RelationshipState::NeedsBootstrap, begun),
+            () if stale_at.is_some_and(|at| at <= now) => (RelationshipState::Stale, stale_at.unwrap_or(now)),
+            () => match (self.progress.failing_since, waiting) {
+                (Some(since), _) => (RelationshipState::Failing, since),
+                (None, Some(since)) => (RelationshipState::Held, since),
+                (None, None) => (RelationshipState::Current, begun),
+            },
+        }
+    }
+
+    fn succeeded(&self, now: Timestamp) -> Self {
+        let mut next = self.clone();
+        next.progress.last_success = Some(now);
+        if next.progress.failing_since.take().is_some() {
+            next.progress.begun = Some(now);
+        }
+        next.progress.failures = 0;
+        next
+    }
+
+    /// A hold keeps the document for a decision; a document without one supersedes what waits.
+    fn hold(&mut self, bundle: &Bundle, hold: Option<&Hold>, now: Timestamp) {
+        let Some(hold) = hold else { return self.held.clear() };
+        let digest = digest(bundle);
+        let seen = self.held.iter().position(|held| held.digest == digest).map(|at| self.held.remove(at).first_seen);
+        let (code, detail) = (hold.code().to_owned(), hold.to_string());
+        let (first_seen, last_seen) = (seen.unwrap_or_else(|| now.as_secs()), now.as_secs());
+        self.held.push(HeldDocument { digest, bundle: bundle.clone(), code, detail, first_seen, last_seen });
+        let excess = self.held.len().saturating_sub(MAX_HELD);
+        self.held.drain(..excess);
+    }
+
+    fn accept(&mut self, document: &Bundle, authorities: Authorities, now: Timestamp) {
+        let bootstrap = self.bundle.is_none();
+        let old = std::mem::take(&mut self.accepted.memory.since);
+        let since = |id| old.get(id).copied().unwrap_or(Since { at: now, bootstrap });
+        self.accepted.memory.since = authorities.ids().map(|id| (id.clone(), since(id))).collect();
+        if let Some(superseded) = &self.accepted.authorities {
+            self.accepted.superseded.insert(superseded.digest());
+        }
+        self.accepted.superseded.remove(&authorities.digest());
+        self.accepted.ever.extend(authorities.ids().cloned());
+        self.accepted.authorities = Some(authorities.clone());
+        self.last_revision += 1;
+        self.revision = Some(self.last_revision);
+        let (sequence, hint) = (document.sequence(), document.refresh_hint());
+        self.bundle = Some(Arc::new(Bundle::new(document.trust_domain().clone(), authorities, sequence, hint)));
+        self.progress.begun.get_or_insert(now);
+    }
+
+    /// Makes a document the one whose number the next has to follow.
+    fn number(&mut self, document: &Bundle) {
+        self.accepted.memory.sequence = document.sequence();
+        self.accepted.memory.contents = Some(document.authorities().digest());
+        self.progress.refresh_hint = document.refresh_hint().map(|hint| hint.as_secs());
+    }
+}
+
+fn ignored_status(element: &IgnoredElement) -> IgnoredStatus {
+    IgnoredStatus { index: element.index, code: element.reason.code().to_owned(), detail: element.reason.to_string() }
+}
+
+/// Documents that wait at the same time; the oldest gives way.
+const MAX_HELD: usize = 16;
