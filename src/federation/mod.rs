@@ -2,10 +2,12 @@
 
 pub(crate) mod acceptance;
 pub(crate) mod clock;
+pub(crate) mod counters;
 pub(crate) mod early_poll;
 pub(crate) mod endpoint_client;
 pub(crate) mod hold;
 pub(crate) mod known;
+pub(crate) mod outcome;
 pub(crate) mod ownership;
 pub(crate) mod relationship;
 pub(crate) mod schedule;
