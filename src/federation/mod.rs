@@ -9,6 +9,7 @@ pub(crate) mod hold;
 pub(crate) mod known;
 pub(crate) mod outcome;
 pub(crate) mod ownership;
+pub(crate) mod published_bundle;
 pub(crate) mod relationship;
 pub(crate) mod schedule;
 pub(crate) mod status;
