@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::spiffe::authority::AuthorityId;
+use crate::spiffe::authority::{Authority, AuthorityId};
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -94,6 +94,23 @@ pub(crate) struct AuthoritySummary {
     pub(crate) subject: Option<String>,
     pub(crate) not_before: Option<Timestamp>,
     pub(crate) not_after: Option<Timestamp>,
+}
+
+impl From<&Authority> for AuthoritySummary {
+    fn from(authority: &Authority) -> Self {
+        let instant = |seconds: i64| Timestamp::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let certificate = match authority {
+            Authority::X509(certificate) => Some(certificate),
+            Authority::Jwt(_) | Authority::Wit(_) => None,
+        };
+        Self {
+            id: authority.id(),
+            kind: authority.key().kind(),
+            subject: certificate.map(|certificate| certificate.subject().to_owned()),
+            not_before: certificate.map(|certificate| instant(certificate.not_before())),
+            not_after: certificate.map(|certificate| instant(certificate.not_after())),
+        }
+    }
 }
 
 /// An authority that the peer publishes and we don't trust.
