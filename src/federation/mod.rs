@@ -9,9 +9,205 @@ pub(crate) mod hold;
 pub(crate) mod known;
 pub(crate) mod outcome;
 pub(crate) mod ownership;
+pub(crate) mod poller;
+pub(crate) mod pollers;
 pub(crate) mod published_bundle;
+pub(crate) mod publisher;
 pub(crate) mod relationship;
 pub(crate) mod schedule;
 pub(crate) mod status;
 pub(crate) mod timestamp;
 pub(crate) mod trust_feed;
+pub(crate) mod view;
+pub(crate) mod warnings;
+
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::spiffe::bundle::Bundle;
+use crate::spiffe::public_key::Fingerprint;
+use crate::spiffe::trust_domain::TrustDomain;
+use crate::store::error::StoreError;
+
+use self::poller::{Order, OrderError, Shared};
+use self::pollers::{Handle, Handles};
+use self::publisher::Publisher;
+use self::status::{HeldStatus, RelationshipStatus, ServiceStatus, Warning};
+use self::timestamp::Timestamp;
+
+/// Handle on the running exchange, for the admin API and whoever embeds the service. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Federation {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    trust_domain: TrustDomain,
+    started: Timestamp,
+    shared: Arc<Shared>,
+    handles: Handles,
+    publisher: Arc<Publisher>,
+    /// Whether we have keys to publish, by configuration.
+    publishes: bool,
+    problems: watch::Receiver<Vec<Warning>>,
+}
+
+impl Federation {
+    /// `publishes`: whether we have keys to publish, by configuration; `problems`: what is wrong with them.
+    pub(crate) fn new(
+        trust_domain: &TrustDomain,
+        shared: Arc<Shared>,
+        handles: Handles,
+        publisher: Arc<Publisher>,
+        publishes: bool,
+        problems: watch::Receiver<Vec<Warning>>,
+    ) -> Self {
+        let (trust_domain, started) = (trust_domain.clone(), shared.clock.now());
+        Self { inner: Arc::new(Inner { trust_domain, started, shared, handles, publisher, publishes, problems }) }
+    }
+
+    /// The service as a whole.
+    pub(crate) fn service(&self) -> ServiceStatus {
+        let inner = &*self.inner;
+        let own = inner.publisher.own();
+        let now = inner.shared.clock.now();
+        let new_keys = own.iter().flat_map(|own| warnings::of_own(own, now));
+        ServiceStatus {
+            trust_domain: inner.trust_domain.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: inner.started,
+            sequence: own.as_ref().and_then(|own| own.bundle.sequence()),
+            snapshot_generation: inner.shared.feed.snapshot().generation(),
+            relationships: inner.handles.all().len(),
+            not_ready: self.not_ready().into_iter().map(str::to_owned).collect(),
+            warnings: inner.problems.borrow().iter().cloned().chain(new_keys).collect(),
+        }
+    }
+
+    /// Why the service is not ready, in codes; empty when it is. A peer in trouble never makes it unready.
+    pub(crate) fn not_ready(&self) -> Vec<&'static str> {
+        let nothing_published = self.inner.publisher.own().is_none() && self.inner.publishes;
+        let clock = self.inner.shared.clock.went_back().is_some();
+        let reasons = [(nothing_published, "no-bundle"), (clock, "clock-went-back")];
+        reasons.into_iter().filter_map(|(wrong, code)| wrong.then_some(code)).collect()
+    }
+
+    /// Our own bundle; `None` while there is none.
+    pub(crate) fn own_bundle(&self) -> Option<Arc<Bundle>> {
+        self.inner.publisher.own().map(|own| own.bundle.clone())
+    }
+
+    /// All relationships, by name.
+    pub(crate) fn relationships(&self) -> Vec<RelationshipStatus> {
+        self.inner.handles.all().iter().map(|handle| self.status(handle)).collect()
+    }
+
+    pub(crate) fn relationship(&self, domain: &TrustDomain) -> Result<RelationshipStatus, FederationError> {
+        Ok(self.status(&self.handle(domain)?))
+    }
+
+    /// The accepted bundle.
+    pub(crate) fn bundle(&self, domain: &TrustDomain) -> Result<Arc<Bundle>, FederationError> {
+        let seen = self.handle(domain)?.seen.load_full();
+        seen.known.bundle.clone().ok_or_else(|| FederationError::NoBundle(domain.clone()))
+    }
+
+    /// Documents that wait for a decision, newest last.
+    pub(crate) fn held(&self, domain: &TrustDomain) -> Result<Vec<HeldStatus>, FederationError> {
+        Ok(self.relationship(domain)?.held)
+    }
+
+    /// Poll outcomes since the start, by trust domain and code.
+    pub(crate) fn counters(&self) -> Vec<(TrustDomain, &'static str, u64)> {
+        self.inner.shared.counters.snapshot()
+    }
+
+    /// Polls now and waits for the outcome, which the status tells.
+    pub(crate) async fn refresh(&self, domain: &TrustDomain) -> Result<RelationshipStatus, FederationError> {
+        let (done, answer) = oneshot::channel();
+        self.order(domain, Order::Refresh(done)).await?;
+        answer.await.map_err(|_| FederationError::Interrupted)?;
+        self.relationship(domain)
+    }
+
+    /// Accepts exactly the held document with this digest.
+    pub(crate) async fn accept(
+        &self,
+        domain: &TrustDomain,
+        digest: Fingerprint,
+    ) -> Result<RelationshipStatus, FederationError> {
+        let (done, answer) = oneshot::channel();
+        self.decide(domain, Order::Accept(digest, done), answer, digest).await
+    }
+
+    /// Rejects it: the same document is refused from now on.
+    pub(crate) async fn reject(
+        &self,
+        domain: &TrustDomain,
+        digest: Fingerprint,
+    ) -> Result<RelationshipStatus, FederationError> {
+        let (done, answer) = oneshot::channel();
+        self.decide(domain, Order::Reject(digest, done), answer, digest).await
+    }
+
+    async fn decide(
+        &self,
+        domain: &TrustDomain,
+        order: Order,
+        answer: oneshot::Receiver<Result<(), OrderError>>,
+        digest: Fingerprint,
+    ) -> Result<RelationshipStatus, FederationError> {
+        self.order(domain, order).await?;
+        match answer.await.map_err(|_| FederationError::Interrupted)? {
+            Ok(()) => self.relationship(domain),
+            Err(OrderError::UnknownDigest) => {
+                Err(FederationError::UnknownDigest { trust_domain: domain.clone(), digest })
+            }
+            Err(OrderError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    async fn order(&self, domain: &TrustDomain, order: Order) -> Result<(), FederationError> {
+        self.handle(domain)?.orders.send(order).await.map_err(|_| FederationError::Interrupted)
+    }
+
+    fn handle(&self, domain: &TrustDomain) -> Result<Handle, FederationError> {
+        self.inner.handles.get(domain).ok_or_else(|| FederationError::UnknownTrustDomain(domain.clone()))
+    }
+
+    fn status(&self, handle: &Handle) -> RelationshipStatus {
+        view::status(&handle.relationship, &handle.seen.load(), self.inner.shared.clock.now())
+    }
+}
+
+/// What an order to the exchange can fail with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum FederationError {
+    #[error("no relationship with trust domain {0}; `comity federation list` names those there are")]
+    UnknownTrustDomain(TrustDomain),
+    #[error("trust domain {0} has no accepted bundle yet")]
+    NoBundle(TrustDomain),
+    #[error(
+        "no held document of {trust_domain} has digest {digest}; `comity federation show {trust_domain}` names those there are"
+    )]
+    UnknownDigest { trust_domain: TrustDomain, digest: Fingerprint },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the relationship changed or the service is stopping; ask again")]
+    Interrupted,
+}
+
+impl FederationError {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownTrustDomain(_) => "unknown-trust-domain",
+            Self::NoBundle(_) => "no-bundle",
+            Self::UnknownDigest { .. } => "unknown-digest",
+            Self::Store(error) => error.code(),
+            Self::Interrupted => "interrupted",
+        }
+    }
+}

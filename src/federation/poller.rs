@@ -1,0 +1,361 @@
+//! One relationship: wait, fetch, judge, store, report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::spiffe::authority::Authority;
+use crate::spiffe::bundle::{Authorities, BundleDiff};
+use crate::spiffe::document::BundleDocument;
+use crate::spiffe::public_key::Fingerprint;
+use crate::spiffe::trust_domain::TrustDomain;
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::records::Origin;
+
+use super::acceptance;
+use super::clock::Clock;
+use super::counters::Counters;
+use super::early_poll::EarlyPolls;
+use super::endpoint_client::{Authentication, Body, EndpointClient, FetchRecord, Request};
+use super::known::Known;
+use super::outcome::PollError;
+use super::relationship::FederationRelationship;
+use super::schedule::{self, Outlook};
+use super::status::ErrorStatus;
+use super::timestamp::Timestamp;
+use super::trust_feed::TrustFeed;
+
+/// What every poller of the service shares.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) feed: Arc<TrustFeed>,
+    pub(crate) client: EndpointClient,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) counters: Counters,
+    pub(crate) early_polls: EarlyPolls,
+}
+
+/// An order to a poller, answered when it is done.
+pub(crate) enum Order {
+    /// Poll now, whatever the schedule says.
+    Refresh(oneshot::Sender<()>),
+    /// Poll now, if the budget for unplanned polls allows it.
+    Early,
+    /// Accept the held document with this digest.
+    Accept(Fingerprint, oneshot::Sender<Result<(), OrderError>>),
+    /// Reject it.
+    Reject(Fingerprint, oneshot::Sender<Result<(), OrderError>>),
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OrderError {
+    #[error("no held document has this digest")]
+    UnknownDigest,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What others see of a poller, replaced as a whole after each step.
+#[derive(Clone, Debug)]
+pub(crate) struct Progressed {
+    pub(crate) known: Known,
+    pub(crate) next_poll: Option<(Timestamp, &'static str)>,
+}
+
+pub(crate) struct Poller {
+    pub(crate) relationship: Arc<FederationRelationship>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) seen: Arc<ArcSwap<Progressed>>,
+    pub(crate) orders: mpsc::Receiver<Order>,
+    /// Entity tag of the latest document, if all of it is accepted.
+    etag: Option<String>,
+    /// Conditional polls since the last unconditional one.
+    conditional: u32,
+    known: Known,
+}
+
+impl Poller {
+    pub(crate) fn new(
+        relationship: Arc<FederationRelationship>,
+        shared: Arc<Shared>,
+        seen: Arc<ArcSwap<Progressed>>,
+        orders: mpsc::Receiver<Order>,
+    ) -> Self {
+        let known = seen.load().known.clone();
+        Self { relationship, shared, seen, orders, etag: None, conditional: 0, known }
+    }
+
+    /// Polls until told to stop. It may be dropped at any await: each write is one transaction.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut due = self.first_poll();
+        loop {
+            let lapse = self.lapse();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep_until(due) => {
+                    self.poll().await;
+                    due = self.plan();
+                }
+                () = tokio::time::sleep_until(lapse), if lapse > Instant::now() => self.shared.feed.lapse(&self.relationship.trust_domain),
+                order = self.orders.recv() => match order {
+                    Some(order) => if self.obey(order).await { due = self.plan() },
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Carries out an order; true if it was a poll.
+    async fn obey(&mut self, order: Order) -> bool {
+        match order {
+            Order::Refresh(done) => {
+                self.poll().await;
+                // Whoever asked may have gone.
+                drop(done.send(()));
+                true
+            }
+            Order::Early => {
+                let domain = &self.relationship.trust_domain;
+                let healthy = self.known.progress.failures == 0;
+                let allowed =
+                    healthy && self.shared.early_polls.allow(domain, self.interval(), self.shared.clock.now());
+                if allowed {
+                    let before = self.known.revision;
+                    self.poll().await;
+                    self.shared.early_polls.done(&self.relationship.trust_domain, self.known.revision != before);
+                }
+                allowed
+            }
+            Order::Accept(digest, done) => {
+                drop(done.send(self.approve(digest).await));
+                false
+            }
+            Order::Reject(digest, done) => {
+                drop(done.send(self.reject(digest).await));
+                false
+            }
+        }
+    }
+
+    async fn poll(&mut self) {
+        let attempt = self.shared.clock.now();
+        self.known.progress.last_attempt = Some(attempt);
+        let unchanged = self.known.clone();
+        if let Err(error) = self.save(unchanged, Origin::Fetch, attempt).await {
+            warn!(trust_domain = %self.relationship.trust_domain, code = error.code(), %error, "attempt not recorded");
+        }
+        let authentication = match self.authentication() {
+            Ok(authentication) => authentication,
+            Err(error) => return self.fail(error).await,
+        };
+        let conditional = self.etag.take().filter(|_| self.conditional < CONDITIONAL_POLLS);
+        self.conditional = if conditional.is_some() { self.conditional + 1 } else { 0 };
+        let endpoint = &self.relationship.endpoint;
+        let request = Request { endpoint, authentication, etag: conditional.as_deref() };
+        let (record, body) = self.shared.client.fetch(&request).await;
+        let outcome = match body {
+            Ok(Body::NotModified) => self.confirm(&record, conditional).await,
+            Ok(Body::Document { bytes, etag }) => self.consider(&record, &bytes, etag).await,
+            Err(error) => Err(error.into()),
+        };
+        self.report(&record, outcome.as_ref().err());
+        match outcome {
+            Ok(code) => self.shared.counters.count(&self.relationship.trust_domain, code),
+            Err(error) => self.fail(error).await,
+        }
+    }
+
+    /// The endpoint answered that nothing changed.
+    async fn confirm(&mut self, record: &FetchRecord, etag: Option<String>) -> Result<&'static str, PollError> {
+        let now = self.shared.clock.now();
+        let fresh = self.is_fresh(record);
+        let next = self.known.unchanged(now, fresh);
+        self.save(next, Origin::Fetch, now).await?;
+        self.etag = etag;
+        Ok(if fresh { "unchanged" } else { "cached-response" })
+    }
+
+    /// The endpoint served a document.
+    async fn consider(
+        &mut self,
+        record: &FetchRecord,
+        bytes: &[u8],
+        etag: Option<String>,
+    ) -> Result<&'static str, PollError> {
+        let now = self.shared.clock.now();
+        let domain = &self.relationship.trust_domain;
+        let offered = BundleDocument::parse(domain, bytes)?;
+        let judgement = self
+            .shared
+            .feed
+            .with_owners(|owners| acceptance::judge(&self.relationship, &self.known.accepted, &offered, owners, now))?;
+        let fresh = self.is_fresh(record);
+        let mut next = self.known.judged(&offered, &judgement, now, fresh);
+        if self.known.bundle.is_none() {
+            next.endpoint = self.relationship.endpoint.parameters();
+        }
+        let whole = judgement.hold.is_none() && judgement.confirms && judgement.withheld.is_empty();
+        self.save(next, Origin::Fetch, now).await?;
+        self.etag = etag.filter(|_| whole && judgement.accept.is_none());
+        if judgement.sequence_reused {
+            self.shared.counters.count(&self.relationship.trust_domain, "sequence-reused");
+            warn!(trust_domain = %self.relationship.trust_domain, code = "sequence-reused", "the peer changed its bundle under the same sequence");
+        }
+        Ok(match (&judgement.hold, &judgement.accept) {
+            (Some(hold), _) => hold.code(),
+            (None, Some(_)) => "accepted",
+            (None, None) if judgement.emptied.is_some() => "emptied",
+            (None, None) if !fresh => "cached-response",
+            (None, None) => "unchanged",
+        })
+    }
+
+    async fn approve(&mut self, digest: Fingerprint) -> Result<(), OrderError> {
+        let held = self.known.held.iter().find(|held| held.digest == digest).ok_or(OrderError::UnknownDigest)?.clone();
+        let domain = &self.relationship.trust_domain;
+        let usable = self
+            .shared
+            .feed
+            .with_owners(|owners| held.bundle.retain(|authority| owners.other_owner(domain, authority).is_none()));
+        let now = self.shared.clock.now();
+        let endpoint = self.relationship.endpoint.parameters();
+        let next = self.known.approved(&held, usable.authorities().clone(), &endpoint, now);
+        self.save(next, Origin::Operator, now).await?;
+        self.etag = None;
+        Ok(())
+    }
+
+    async fn reject(&mut self, digest: Fingerprint) -> Result<(), OrderError> {
+        if !self.known.held.iter().any(|held| held.digest == digest) {
+            return Err(OrderError::UnknownDigest);
+        }
+        let now = self.shared.clock.now();
+        info!(trust_domain = %self.relationship.trust_domain, %digest, "held document rejected");
+        Ok(self.save(self.known.rejected(digest), Origin::Operator, now).await?)
+    }
+
+    async fn fail(&mut self, error: PollError) {
+        let now = self.shared.clock.now();
+        let code = error.code();
+        self.shared.counters.count(&self.relationship.trust_domain, code);
+        let failed = self.known.failed(ErrorStatus { code: code.to_owned(), detail: error.to_string(), at: now });
+        if let Err(error) = self.save(failed.clone(), Origin::Fetch, now).await {
+            error!(trust_domain = %self.relationship.trust_domain, code = error.code(), %error, "failed poll not recorded");
+            self.show(failed);
+        }
+    }
+
+    /// Store first, then the snapshot: what is trusted is never more than what is stored.
+    async fn save(&mut self, next: Known, origin: Origin, now: Timestamp) -> Result<(), StoreError> {
+        let domain = &self.relationship.trust_domain;
+        self.shared.store.commit(&self.known.commit(&next, domain, origin, now)).await?;
+        let staleness = self.relationship.maximum_staleness;
+        if next.revision != self.known.revision {
+            log_acceptance(&self.known, &next, domain, origin);
+            if let Some(trusted) = next.trusted(staleness) {
+                self.shared.feed.set(domain, trusted);
+            }
+        } else if next.progress.confirmed != self.known.progress.confirmed {
+            self.shared.feed.extend(domain, next.stale_at(staleness));
+        }
+        self.show(next);
+        Ok(())
+    }
+
+    fn show(&mut self, known: Known) {
+        self.known = known;
+        let next_poll = self.seen.load().next_poll;
+        self.seen.store(Arc::new(Progressed { known: self.known.clone(), next_poll }));
+    }
+
+    /// What the endpoint has to prove: only the latest accepted bundle counts, never the configured one (FEC-11).
+    fn authentication(&self) -> Result<Authentication, PollError> {
+        if self.known.needs_bootstrap(&self.relationship, self.shared.clock.now()) {
+            return Err(PollError::NeedsBootstrap);
+        }
+        let snapshot = self.shared.feed.snapshot();
+        let trust = snapshot.domain(&self.relationship.trust_domain);
+        let bundle = trust.map(|trust| trust.bundle.clone());
+        Ok(self.shared.client.authentication(&self.relationship.endpoint.profile, bundle)?)
+    }
+
+    /// An answer that a cache kept for longer than the hint says nothing about now.
+    fn is_fresh(&self, record: &FetchRecord) -> bool {
+        record.age.is_none_or(|age| age <= self.interval())
+    }
+
+    fn interval(&self) -> Duration {
+        self.relationship.poll.interval(self.hint())
+    }
+
+    fn hint(&self) -> Option<Duration> {
+        self.known.progress.refresh_hint.map(Duration::from_secs)
+    }
+
+    /// A restart goes on where the last run stopped, so a crash loop can't hammer a peer.
+    fn first_poll(&mut self) -> Instant {
+        match self.known.progress.last_attempt {
+            Some(_) => self.plan(),
+            None => Instant::now(),
+        }
+    }
+
+    /// When to poll next, counted from the last attempt.
+    fn plan(&mut self) -> Instant {
+        let now = self.shared.clock.now();
+        let authorities = self.known.bundle.as_ref().map(|bundle| bundle.authorities());
+        let outlook = Outlook {
+            policy: self.relationship.poll,
+            refresh_hint: self.hint(),
+            authorities,
+            failures: self.known.progress.failures,
+            confirm_empty: self.known.accepted.memory.emptied.is_some(),
+        };
+        let (wait, reason) = schedule::next_poll(&outlook, now, fastrand::f64());
+        let passed = self.known.progress.last_attempt.map_or(Duration::ZERO, |attempt| now.since(attempt));
+        let wait = wait.saturating_sub(passed);
+        let next_poll = Some((now.after(wait), reason.code()));
+        self.seen.store(Arc::new(Progressed { known: self.known.clone(), next_poll }));
+        Instant::now() + wait
+    }
+
+    /// When the bundle lapses by time alone, if it has not yet.
+    fn lapse(&self) -> Instant {
+        let now = self.shared.clock.now();
+        let left = self.known.stale_at(self.relationship.maximum_staleness).map(|at| at.since(now));
+        Instant::now() + left.unwrap_or_default()
+    }
+
+    /// One record per attempt, for later forensics (FEC-28).
+    fn report(&self, record: &FetchRecord, failure: Option<&PollError>) {
+        let (code, error) = failure.map_or(("ok", None), |error| (error.code(), Some(error.to_string())));
+        info!(
+            trust_domain = %self.relationship.trust_domain, code, error, url = %record.url, final_url = %record.final_url,
+            address = ?record.address, peer = record.peer, status = record.status, bytes = record.bytes,
+            digest = ?record.digest, elapsed_ms = record.elapsed.as_millis(), "bundle fetched"
+        );
+    }
+}
+
+fn log_acceptance(old: &Known, new: &Known, domain: &TrustDomain, origin: Origin) {
+    let (Some(bundle), Some(revision)) = (&new.bundle, new.revision) else { return };
+    let none = Authorities::new();
+    let diff = BundleDiff::between(old.accepted.authorities.as_ref().unwrap_or(&none), bundle.authorities());
+    let names = |authorities: &[Authority]| {
+        authorities.iter().map(|authority| authority.id().to_string()).collect::<Vec<_>>().join(" ")
+    };
+    info!(
+        trust_domain = %domain, revision, sequence = bundle.sequence(), origin = origin.as_str(),
+        added = names(&diff.added), removed = names(&diff.removed), "bundle accepted"
+    );
+}
+
+/// Conditional polls in a row before one that takes no entity tag's word for anything.
+const CONDITIONAL_POLLS: u32 = 7;

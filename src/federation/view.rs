@@ -1,0 +1,82 @@
+//! What a relationship looks like from outside.
+
+use std::time::Duration;
+
+use crate::spiffe::authority::SvidType;
+use crate::spiffe::bundle::{Authorities, BundleDiff};
+use crate::spiffe::document::render::digest;
+use crate::store::records::HeldDocument;
+
+use super::poller::Progressed;
+use super::relationship::{EndpointProfile, FederationRelationship};
+use super::status::{HeldStatus, RelationshipStatus};
+use super::timestamp::Timestamp;
+use super::warnings;
+
+/// Everything an operator asks about a relationship at this moment.
+pub(crate) fn status(relationship: &FederationRelationship, seen: &Progressed, now: Timestamp) -> RelationshipStatus {
+    let (known, progress) = (&seen.known, &seen.known.progress);
+    let (state, since) = known.state(relationship, now);
+    let authorities = known.bundle.as_ref().map(|bundle| bundle.authorities());
+    let count = |svid_type| authorities.map_or(0, |authorities| authorities.count(svid_type));
+    let endpoint_spiffe_id = match &relationship.endpoint.profile {
+        EndpointProfile::HttpsSpiffe { endpoint_id } => Some(endpoint_id.to_string()),
+        EndpointProfile::HttpsWeb { .. } => None,
+    };
+    let interval = relationship.poll.interval(progress.refresh_hint.map(Duration::from_secs));
+    let warnings = authorities.map(|authorities| warnings::of_peer(authorities, interval, now)).unwrap_or_default();
+    RelationshipStatus {
+        trust_domain: relationship.trust_domain.clone(),
+        endpoint_url: relationship.endpoint.url.to_string(),
+        profile: relationship.endpoint.profile.as_str().to_owned(),
+        endpoint_spiffe_id,
+        change_control: relationship.change_control,
+        maximum_staleness_seconds: relationship.maximum_staleness.map(|age| age.as_secs()),
+        state,
+        since,
+        age_seconds: progress.confirmed.map(|confirmed| now.since(confirmed).as_secs()),
+        sequence: known.accepted.memory.sequence,
+        revision: known.revision,
+        digest: known.bundle.as_ref().map(|bundle| digest(bundle)),
+        refresh_hint_seconds: progress.refresh_hint,
+        last_success: progress.last_success,
+        last_attempt: progress.last_attempt,
+        last_error: progress.last_error.clone(),
+        consecutive_failures: progress.failures,
+        next_poll: seen.next_poll.map(|(at, _)| at),
+        next_poll_reason: seen.next_poll.map(|(_, reason)| reason.to_owned()),
+        soonest_authority_expiry: authorities.and_then(|authorities| soonest_expiry(authorities, now)),
+        x509_authorities: authorities.map_or(0, |authorities| usable_x509(authorities, now)),
+        jwt_authorities: count(SvidType::JwtSvid),
+        held: known.held.iter().map(|held| held_status(held, authorities)).collect(),
+        withheld: progress.withheld.clone(),
+        ignored: progress.ignored.clone(),
+        warnings,
+    }
+}
+
+fn held_status(held: &HeldDocument, accepted: Option<&Authorities>) -> HeldStatus {
+    let diff = BundleDiff::between(accepted.unwrap_or(&Authorities::new()), held.bundle.authorities());
+    HeldStatus {
+        digest: held.digest,
+        code: held.code.clone(),
+        detail: held.detail.clone(),
+        sequence: held.bundle.sequence(),
+        first_seen: Timestamp::from_secs(held.first_seen),
+        last_seen: Timestamp::from_secs(held.last_seen),
+        added: diff.added.iter().map(Into::into).collect(),
+        removed: diff.removed.iter().map(Into::into).collect(),
+    }
+}
+
+/// The first future end of a CA certificate's validity.
+fn soonest_expiry(authorities: &Authorities, now: Timestamp) -> Option<Timestamp> {
+    let ends = authorities.x509().filter_map(|ca| u64::try_from(ca.not_after()).ok()).map(Timestamp::from_secs);
+    ends.filter(|end| *end > now).min()
+}
+
+/// CA certificates within their validity.
+fn usable_x509(authorities: &Authorities, now: Timestamp) -> usize {
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    authorities.x509().filter(|ca| ca.not_before() <= now && now <= ca.not_after()).count()
+}

@@ -1,0 +1,68 @@
+//! Trouble that can be seen coming.
+
+use std::time::Duration;
+
+use crate::spiffe::authority::{AuthorityId, X509Authority};
+use crate::spiffe::bundle::Authorities;
+
+use super::publisher::OwnKeys;
+use super::status::Warning;
+use super::timestamp::Timestamp;
+
+/// What a peer's accepted authorities announce. `interval` is the one at which we poll it.
+pub(crate) fn of_peer(authorities: &Authorities, interval: Duration, now: Timestamp) -> Vec<Warning> {
+    let living: Vec<_> = authorities.x509().filter(|ca| seconds(ca.not_after()) > now.as_secs()).collect();
+    let shortest = living.iter().min_by_key(|ca| lifetime(ca)).filter(|ca| lifetime(ca) < interval * NOTICE);
+    let short = shortest.map(|ca| Warning {
+        code: "authority-lifetime-short".into(),
+        detail: format!(
+            "authority {} lives {}, less than three polls: its successor may come too late",
+            ca.fingerprint(),
+            humantime::format_duration(lifetime(ca))
+        ),
+    });
+    let soonest = living.iter().min_by_key(|ca| ca.not_after());
+    let soonest = soonest.filter(|ca| !living.iter().any(|other| other.not_after() > ca.not_after()));
+    let lonely =
+        soonest.filter(|ca| left(ca, now) < (lifetime(ca) / 6).min(WEEK).max(interval * NOTICE)).map(|ca| Warning {
+            code: "no-successor".into(),
+            detail: format!(
+                "authority {} expires at {} and no longer-lived one is published",
+                ca.fingerprint(),
+                end(ca)
+            ),
+        });
+    short.into_iter().chain(lonely).collect()
+}
+
+/// Own keys that peers may not have seen yet (FES-11); the first ones ever have nobody to surprise.
+pub(crate) fn of_own(own: &OwnKeys, now: Timestamp) -> Vec<Warning> {
+    let hint = own.bundle.refresh_hint().unwrap_or_default();
+    let first = own.since.values().min();
+    let young = own.since.iter().filter(|(_, at)| Some(*at) != first && now.since(**at) < hint * NOTICE);
+    let warning = |(id, at): (&AuthorityId, &Timestamp)| Warning {
+        code: "own-key-new".into(),
+        detail: format!("{id} is public since {at}; sign nothing with it before {}", at.after(hint * NOTICE)),
+    };
+    young.map(warning).collect()
+}
+
+fn seconds(at: i64) -> u64 {
+    u64::try_from(at).unwrap_or(0)
+}
+
+fn end(ca: &X509Authority) -> Timestamp {
+    Timestamp::from_secs(seconds(ca.not_after()))
+}
+
+fn left(ca: &X509Authority, now: Timestamp) -> Duration {
+    end(ca).since(now)
+}
+
+fn lifetime(ca: &X509Authority) -> Duration {
+    end(ca).since(Timestamp::from_secs(seconds(ca.not_before())))
+}
+
+/// Polls that a key should be public for before it is used (Federation §4.1).
+const NOTICE: u32 = 3;
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
