@@ -16,7 +16,7 @@ pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
 pub use verify::rejection::{Fault, Place, Rejection};
 pub use verify::rustls::SpiffeServerVerifier;
 pub use verify::snapshot::{DomainTrust, TrustSnapshot};
-pub use verify::x509::{Usage, spiffe_id_of, verify_x509};
+pub use verify::x509::{Usage, check_svid, spiffe_id_of, verify_x509};
 pub use verify::{Verified, is_self_signed};
 
 #[cfg(feature = "server")]

@@ -70,6 +70,15 @@ pub fn spiffe_id_of(leaf: &[u8]) -> Result<SpiffeId, Rejection> {
     read_leaf(leaf).map(|(_, spiffe_id)| spiffe_id)
 }
 
+/// Checks what an X509-SVID leaf must be by itself (X509-SVID §4), without a path to an authority.
+pub fn check_svid(leaf: &[u8], at: UnixTime) -> Result<SpiffeId, Rejection> {
+    check_size(leaf, &[])?;
+    let (certificate, spiffe_id) = read_leaf(leaf)?;
+    let at = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
+    check_leaf(&certificate, at).map_err(|fault| fault.at(Place::Leaf))?;
+    Ok(spiffe_id)
+}
+
 fn check_size(leaf: &[u8], intermediates: &[&[u8]]) -> Result<(), Rejection> {
     let certificates = 1 + intermediates.len();
     let bytes = intermediates.iter().fold(leaf.len(), |bytes, der| bytes + der.len());
