@@ -1,0 +1,145 @@
+//! The bundle endpoint: one document, from memory, to whoever asks (Federation §5).
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::http::header::{
+    self, AcceptEncoding, CacheControl, CacheDirective, ContentType, Encoding, EntityTag, Header as _, IfNoneMatch,
+};
+use actix_web::web::{self, Bytes};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::federation::publisher::PublishedBundle;
+
+use super::listener::{DRAIN_SECONDS, ListenerLimits, serve_until};
+use super::metrics::Metrics;
+
+/// A bundle endpoint that is bound and not yet served.
+pub(crate) struct EndpointListener {
+    /// `https_web` or `https_spiffe`, for metrics.
+    pub(crate) profile: &'static str,
+    /// From [`bind`](super::listener::bind), with the same limits.
+    pub(crate) listener: TcpListener,
+    /// From [`EndpointTls::server_config`](super::tls::EndpointTls::server_config).
+    pub(crate) tls: rustls::ServerConfig,
+    /// The one path that is served, beginning with `/`, compared byte by byte with the request's.
+    pub(crate) path: String,
+    /// What clients may take.
+    pub(crate) limits: ListenerLimits,
+}
+
+/// Serves the newest bundle until `stop`; no answer waits for the store or a peer.
+pub(crate) async fn serve_endpoint(
+    endpoint: EndpointListener,
+    bundle: watch::Receiver<Option<Arc<PublishedBundle>>>,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let EndpointListener { profile, listener, tls, path, limits } = endpoint;
+    let connections = metrics.clone();
+    let served = web::Data::new(Served { profile, path, bundle, metrics });
+    let server = HttpServer::new(move || App::new().app_data(served.clone()).default_service(web::to(answer)))
+        .disable_signals()
+        .shutdown_timeout(DRAIN_SECONDS)
+        .workers(limits.workers)
+        .max_connections(limits.connections)
+        .max_connection_rate(limits.handshakes)
+        .tls_handshake_timeout(limits.handshake_timeout)
+        .client_request_timeout(limits.header_timeout)
+        .keep_alive(limits.keep_alive)
+        .on_connect(move |_, connection| {
+            connection.insert(connections.open_connection(profile));
+        })
+        .listen_rustls_0_23(listener, tls)?;
+    serve_until(stop, server.run()).await
+}
+
+struct Served {
+    profile: &'static str,
+    path: String,
+    bundle: watch::Receiver<Option<Arc<PublishedBundle>>>,
+    metrics: Metrics,
+}
+
+async fn answer(request: HttpRequest, served: web::Data<Served>) -> HttpResponse {
+    let response = served.answer(&request);
+    served.metrics.count_request(served.profile, response.status().as_u16());
+    response
+}
+
+impl Served {
+    fn answer(&self, request: &HttpRequest) -> HttpResponse {
+        if request.uri().path() != self.path {
+            return HttpResponse::NotFound().finish();
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish();
+        }
+        let published = self.bundle.borrow().clone();
+        match published {
+            Some(published) => Representation::negotiate(published, request).answer(request),
+            None => HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, RETRY_AFTER)).finish(),
+        }
+    }
+}
+
+/// The document in one content coding; holds the shared bytes, so that sending them copies nothing.
+struct Representation {
+    published: Arc<PublishedBundle>,
+    gzip: bool,
+}
+
+impl Representation {
+    fn negotiate(published: Arc<PublishedBundle>, request: &HttpRequest) -> Self {
+        let accepted = AcceptEncoding::parse(request).ok();
+        let chosen = accepted.and_then(|accepted| accepted.negotiate([Encoding::gzip(), Encoding::identity()].iter()));
+        Self { published, gzip: chosen == Some(Encoding::gzip()) }
+    }
+
+    fn etag(&self) -> &str {
+        if self.gzip { &self.published.gzip_etag } else { &self.published.etag }
+    }
+
+    /// Weak comparison, as RFC 9110 §13.1.2 asks; a header that can't be read counts as none.
+    fn is_known_to(&self, request: &HttpRequest) -> bool {
+        let is_ours = |tag: &EntityTag| tag.tag() == self.etag().trim_matches('"');
+        match IfNoneMatch::parse(request) {
+            Ok(IfNoneMatch::Any) => true,
+            Ok(IfNoneMatch::Items(tags)) => tags.iter().any(is_ours),
+            Err(_) => false,
+        }
+    }
+
+    fn answer(self, request: &HttpRequest) -> HttpResponse {
+        let known = self.is_known_to(request);
+        let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+        // A cached answer could hide a rotation (FES-04, FES-10).
+        response.insert_header(CacheControl(vec![CacheDirective::NoCache]));
+        response.insert_header((header::ETAG, self.etag()));
+        response.insert_header((header::VARY, "Accept-Encoding"));
+        if known {
+            return response.finish();
+        }
+        response.insert_header(ContentType::json());
+        if self.gzip {
+            response.insert_header((header::CONTENT_ENCODING, "gzip"));
+        }
+        response.body(Bytes::from_owner(self))
+    }
+}
+
+impl AsRef<[u8]> for Representation {
+    fn as_ref(&self) -> &[u8] {
+        if self.gzip { &self.published.gzip } else { &self.published.bytes }
+    }
+}
+
+/// Seconds; without a bundle we have only just started, or an operator is at work.
+const RETRY_AFTER: &str = "10";
+
+#[cfg(test)]
+mod tests;

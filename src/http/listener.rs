@@ -1,0 +1,75 @@
+//! What every listener has: limits on its clients, and an orderly end.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use socket2::{Domain, Socket, Type};
+use tokio_util::sync::CancellationToken;
+
+/// What the clients of a public listener may take (FES-16).
+///
+/// Not ours to set: an HTTP/1.1 head has at most 128 KiB and 96 fields, beyond which the answer is 431.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerLimits {
+    /// Threads that serve, at least 1.
+    pub(crate) workers: usize,
+    /// Connections that may wait to be accepted; the system has a ceiling of its own.
+    pub(crate) backlog: i32,
+    /// Open connections per worker; more wait in the backlog.
+    pub(crate) connections: usize,
+    /// TLS handshakes at a time per worker. The first listener's value holds for the whole process.
+    pub(crate) handshakes: usize,
+    /// Time for a TLS handshake.
+    pub(crate) handshake_timeout: Duration,
+    /// Time from the end of the handshake to the end of the request's header, or of the HTTP/2 preface.
+    pub(crate) header_timeout: Duration,
+    /// Time an idle connection is kept for the next request.
+    pub(crate) keep_alive: Duration,
+    /// Time a reader may leave sent bytes unacknowledged, or its window shut, before it is cut off. Linux only.
+    pub(crate) stall_timeout: Duration,
+}
+
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            backlog: 1024,
+            connections: 10_000,
+            handshakes: 256,
+            handshake_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Binds a TCP listener whose connections inherit the stall timeout.
+pub(crate) fn bind(address: SocketAddr, limits: &ListenerLimits) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Without it, a restart fails for as long as old connections linger in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    // Before listening: a connection inherits what is set when its first packet arrives (tcp(7)).
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(limits.stall_timeout))?;
+    socket.bind(&address.into())?;
+    socket.listen(limits.backlog)?;
+    Ok(socket.into())
+}
+
+/// Serves until `stop`, then lets requests in flight end, for at most [`DRAIN_SECONDS`].
+pub(super) async fn serve_until(stop: CancellationToken, server: Server) -> io::Result<()> {
+    let handle = server.handle();
+    let mut server = pin!(server);
+    tokio::select! {
+        ended = &mut server => ended,
+        // The server must be polled while it drains: dropped, it answers nobody.
+        () = stop.cancelled() => tokio::join!(handle.stop(true), server).1,
+    }
+}
+
+/// Whole seconds that requests in flight have when the service stops.
+pub(super) const DRAIN_SECONDS: u64 = 4;

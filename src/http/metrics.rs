@@ -1,0 +1,75 @@
+//! What the listeners count themselves; everything else on `/metrics` is a view of the state.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Counters of the listeners. Cheap to clone; clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    connections: Family<ProfileLabels, Gauge>,
+    accepted: Family<ProfileLabels, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    profile: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProfileLabels {
+    profile: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    profile: &'static str,
+    result: &'static str,
+}
+
+impl Metrics {
+    /// Counts one answer of a bundle endpoint.
+    pub(super) fn count_request(&self, profile: &'static str, status: u16) {
+        self.requests.get_or_create(&RequestLabels { profile, status }).inc();
+    }
+
+    /// Counts a connection whose handshake succeeded, as open until the value is dropped.
+    pub(super) fn open_connection(&self, profile: &'static str) -> OpenConnection {
+        self.accepted.get_or_create(&ProfileLabels { profile }).inc();
+        let open = self.connections.get_or_create_owned(&ProfileLabels { profile });
+        open.inc();
+        OpenConnection(open)
+    }
+
+    /// Counts a change of certificate files: `ok`, or the code of what is wrong with them.
+    pub(super) fn count_reload(&self, profile: &'static str, result: &'static str) {
+        self.reloads.get_or_create(&ReloadLabels { profile, result }).inc();
+    }
+
+    #[cfg(test)]
+    pub(super) fn open_connections(&self, profile: &'static str) -> i64 {
+        self.connections.get_or_create(&ProfileLabels { profile }).get()
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        let prefix = registry.sub_registry_with_prefix("comity_endpoint");
+        prefix.register("requests", "Answers of the bundle endpoint, by HTTP status", self.requests.clone());
+        prefix.register("connections", "Connections accepted, after their TLS handshake", self.accepted.clone());
+        prefix.register("open_connections", "Connections open now", self.connections.clone());
+        prefix.register("tls_reloads", "Changes of certificate files seen, by result", self.reloads.clone());
+    }
+}
+
+/// An open connection, counted until it is dropped.
+pub(super) struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
