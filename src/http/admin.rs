@@ -1,0 +1,105 @@
+//! The admin API: HTTP on a Unix socket, for the CLI of whoever may open it.
+
+use std::future::{Ready, ready};
+use std::io;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, Json, JsonConfig, QueryConfig, ServiceConfig};
+use actix_web::{App, FromRequest, Handler, HttpRequest, HttpServer, Resource, Responder};
+use tokio_util::sync::CancellationToken;
+
+use crate::federation::Federation;
+use crate::federation::status::ServiceStatus;
+use crate::spiffe::trust_domain::TrustDomain;
+
+use super::admin_socket::AdminSocket;
+use super::listener::{DRAIN_SECONDS, serve_until};
+use super::problem::{Problem, describe};
+use super::{bundles, relationships};
+
+/// Serves the admin API until `stop`, then removes the socket's file.
+pub(crate) async fn serve_admin(
+    socket: AdminSocket,
+    federation: Federation,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let listener = socket.listener()?;
+    let federation = Data::new(federation);
+    let app = move || App::new().app_data(federation.clone()).wrap(from_fn(describe)).configure(routes);
+    let server = HttpServer::new(app)
+        .disable_signals()
+        .shutdown_timeout(DRAIN_SECONDS)
+        .workers(1)
+        .max_connections(CONNECTIONS)
+        .client_request_timeout(HEADER_TIMEOUT)
+        .listen_uds(listener)?;
+    serve_until(stop, server.run()).await
+}
+
+/// Everything that the admin API serves.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .app_data(JsonConfig::default().limit(MAX_BODY_BYTES).error_handler(|error, _| Problem::from(error).into()))
+        .app_data(QueryConfig::default().error_handler(|error, _| Problem::from(error).into()))
+        .service(read("/v1/status", status))
+        .configure(relationships::routes)
+        .configure(bundles::routes)
+        .default_service(web::to(|| async { Err::<&str, _>(Problem::unknown_route()) }));
+}
+
+/// A path to look at.
+pub(super) fn read<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args> + Clone,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path)
+        .route(web::get().to(handler.clone()))
+        .route(web::head().to(handler))
+        .default_service(web::to(|| async { Err::<&str, _>(Problem::method_not_allowed("GET, HEAD")) }))
+}
+
+/// A path that gives an order.
+pub(super) fn order<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path)
+        .route(web::post().to(handler))
+        .default_service(web::to(|| async { Err::<&str, _>(Problem::method_not_allowed("POST")) }))
+}
+
+/// `{trust_domain}` of a path.
+pub(super) struct OfDomain(pub(super) TrustDomain);
+
+impl FromRequest for OfDomain {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let name = request.match_info().query("trust_domain");
+        ready(match TrustDomain::from_str(name) {
+            Ok(trust_domain) => Ok(Self(trust_domain)),
+            Err(error) => Err(Problem::new("invalid-trust-domain", error.to_string())),
+        })
+    }
+}
+
+async fn status(federation: Data<Federation>) -> Json<ServiceStatus> {
+    Json(federation.service())
+}
+
+const MAX_BODY_BYTES: usize = 64 << 10;
+
+const CONNECTIONS: usize = 64;
+
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;
