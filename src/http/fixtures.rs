@@ -1,0 +1,171 @@
+//! Certificates, files and clients for the tests of this folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType, date_time_ymd};
+use rustls::pki_types::CertificateDer;
+use rustls::time_provider::DefaultTimeProvider;
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+
+use crate::federation::relationship::ChangeControl;
+use crate::federation::status::{
+    AuthoritySummary, ErrorStatus, HeldStatus, IgnoredStatus, RelationshipState, RelationshipStatus, Warning,
+    WithheldAuthority,
+};
+use crate::federation::timestamp::Timestamp;
+use crate::spiffe::public_key::Fingerprint;
+
+use super::key_pair::provider;
+use super::tls::{EndpointTls, TlsFileError};
+
+/// A leaf that is its own issuer, with its key.
+pub(super) struct Minted {
+    pub(super) certificate: String,
+    pub(super) private_key: String,
+    pub(super) der: CertificateDer<'static>,
+}
+
+pub(super) fn web_leaf() -> Minted {
+    leaf(vec![dns(HOST)], 2090)
+}
+
+pub(super) fn svid(id: &str) -> Minted {
+    leaf(vec![uri(id)], 2090)
+}
+
+pub(super) fn leaf(names: Vec<SanType>, not_after_year: i32) -> Minted {
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = names;
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(not_after_year, 1, 1);
+    mint(&params)
+}
+
+pub(super) fn mint(params: &CertificateParams) -> Minted {
+    let mut params = params.clone();
+    // keyUsage digitalSignature, critical: the only one an X509-SVID leaf needs.
+    let mut usage = CustomExtension::from_oid_content(&[2, 5, 29, 15], vec![3, 2, 7, 0x80]);
+    usage.set_criticality(true);
+    params.custom_extensions.push(usage);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    Minted { certificate: certificate.pem(), private_key: key.serialize_pem(), der: certificate.der().clone() }
+}
+
+pub(super) fn dns(name: &str) -> SanType {
+    SanType::DnsName(name.try_into().unwrap())
+}
+
+pub(super) fn uri(id: &str) -> SanType {
+    SanType::URI(id.try_into().unwrap())
+}
+
+/// A folder with a certificate and a key.
+pub(super) struct Files {
+    folder: TempDir,
+}
+
+impl Files {
+    pub(super) fn with(minted: &Minted) -> Self {
+        let files = Self { folder: tempfile::tempdir().unwrap() };
+        files.write(minted);
+        files
+    }
+
+    pub(super) fn write(&self, minted: &Minted) {
+        fs::write(self.certificate(), &minted.certificate).unwrap();
+        fs::write(self.private_key(), &minted.private_key).unwrap();
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("tls.crt")
+    }
+
+    pub(super) fn private_key(&self) -> PathBuf {
+        self.folder.path().join("tls.key")
+    }
+
+    pub(super) fn web(&self) -> Result<EndpointTls, TlsFileError> {
+        EndpointTls::web(&self.certificate(), &self.private_key(), Arc::new(DefaultTimeProvider))
+    }
+
+    pub(super) fn spiffe(&self, trust_domain: &str) -> Result<EndpointTls, TlsFileError> {
+        let clock = Arc::new(DefaultTimeProvider);
+        EndpointTls::spiffe(trust_domain.parse().unwrap(), &self.certificate(), &self.private_key(), clock)
+    }
+}
+
+/// Trusts exactly these leaves.
+pub(super) fn client_config(trusted: &[&Minted]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    for minted in trusted {
+        roots.add(minted.der.clone()).unwrap();
+    }
+    ClientConfig::builder_with_provider(Arc::new(provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// openapi.yaml, as JSON.
+pub(super) fn openapi() -> serde_json::Value {
+    let file = config::File::from_str(include_str!("../../openapi.yaml"), config::FileFormat::Yaml);
+    config::Config::builder().add_source(file).build().unwrap().try_deserialize().unwrap()
+}
+
+/// Everything that can be absent is, or nothing.
+pub(super) fn relationship(full: bool) -> RelationshipStatus {
+    let (at, digest) = (Timestamp::from_secs(1_800_000_000), Fingerprint::of(b""));
+    let (code, detail) = ("some-code".to_owned(), "words".to_owned());
+    let id = format!("jwt:{digest}:a key").parse().unwrap();
+    let authority = AuthoritySummary { id, kind: "P-256".into(), subject: None, not_before: Some(at), not_after: None };
+    let added = vec![authority.clone()];
+    let held = HeldStatus {
+        digest,
+        code: code.clone(),
+        detail: detail.clone(),
+        sequence: Some(7),
+        first_seen: at,
+        last_seen: at,
+        added,
+        removed: vec![],
+    };
+    RelationshipStatus {
+        trust_domain: "b.example".parse().unwrap(),
+        endpoint_url: "https://b.example/".into(),
+        profile: "https_spiffe".into(),
+        endpoint_spiffe_id: full.then(|| "spiffe://b.example/comity".into()),
+        change_control: ChangeControl::Manual,
+        maximum_staleness_seconds: full.then_some(86_400),
+        state: RelationshipState::NeedsBootstrap,
+        since: at,
+        age_seconds: full.then_some(1),
+        sequence: full.then_some(u64::MAX),
+        revision: full.then_some(1),
+        digest: full.then_some(digest),
+        refresh_hint_seconds: full.then_some(300),
+        last_success: full.then_some(at),
+        last_attempt: full.then_some(at),
+        last_error: full.then(|| ErrorStatus { code: code.clone(), detail: detail.clone(), at }),
+        consecutive_failures: 0,
+        next_poll: full.then_some(at),
+        next_poll_reason: full.then(|| code.clone()),
+        soonest_authority_expiry: full.then_some(at),
+        x509_authorities: 1,
+        jwt_authorities: 0,
+        held: vec![held; usize::from(full)],
+        withheld: vec![WithheldAuthority { id: authority.id, code: code.clone(), detail: detail.clone() }],
+        ignored: vec![IgnoredStatus { index: 0, code: code.clone(), detail: detail.clone() }],
+        warnings: vec![Warning { code, detail }],
+    }
+}
+
+pub(super) const HOST: &str = "bundle.a.example";

@@ -1,0 +1,210 @@
+//! Certificate and private key of a listener, from files to something that can be served.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::sign::CertifiedKey;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer as _;
+
+use crate::federation::timestamp::Timestamp;
+use crate::spiffe::public_key::Fingerprint;
+use crate::spiffe::trust_domain::TrustDomain;
+use crate::verify::x509::spiffe_id_of;
+
+/// Where a certificate chain (leaf first) and its key are, both PEM, and what the leaf must be.
+#[derive(Clone, Debug)]
+pub(super) struct KeyFiles {
+    pub(super) certificate: PathBuf,
+    pub(super) private_key: PathBuf,
+    pub(super) rule: LeafRule,
+}
+
+/// What a leaf must be, by profile.
+#[derive(Clone, Debug)]
+pub(super) enum LeafRule {
+    /// Names a host in a subject alternative name (FES-07).
+    Web,
+    /// An X509-SVID of this trust domain (FES-08).
+    Svid(TrustDomain),
+}
+
+/// A chain with its key, checked, and when its leaf ends.
+#[derive(Debug)]
+pub(super) struct KeyPair {
+    pub(super) certified: Arc<CertifiedKey>,
+    pub(super) not_after: Timestamp,
+    /// Of both files' bytes: tells whether they changed.
+    pub(super) digest: Fingerprint,
+}
+
+/// The bytes of both files; dropped as soon as they are parsed.
+pub(super) struct KeyFileBytes {
+    certificate: Vec<u8>,
+    private_key: Vec<u8>,
+}
+
+impl KeyFileBytes {
+    pub(super) fn digest(&self) -> Fingerprint {
+        let digests = [Fingerprint::of(&self.certificate), Fingerprint::of(&self.private_key)];
+        Fingerprint::of(&digests.map(|digest| *digest.as_bytes()).concat())
+    }
+}
+
+impl KeyFiles {
+    /// Reads both files, up to 1 MiB each; the key must not be writable by group or others.
+    pub(super) fn read(&self) -> Result<KeyFileBytes, TlsFileError> {
+        let (certificate, _) = read(&self.certificate)?;
+        let (private_key, mode) = read(&self.private_key)?;
+        if mode & 0o022 != 0 {
+            return Err(TlsFileError::WritableByOthers { file: self.private_key.clone(), mode: mode & 0o777 });
+        }
+        if mode & 0o004 != 0 {
+            let file = self.private_key.display();
+            tracing::warn!(%file, code = "private-key-readable", "private key is readable by every user");
+        }
+        Ok(KeyFileBytes { certificate, private_key })
+    }
+
+    /// Checks what was read, at `now`.
+    pub(super) fn check(&self, bytes: &KeyFileBytes, now: UnixTime) -> Result<KeyPair, TlsFileError> {
+        let chain = self.chain(&bytes.certificate)?;
+        let leaf = chain.first().ok_or_else(|| TlsFileError::NoCertificate { file: self.certificate.clone() })?;
+        let not_after = self.check_leaf(leaf, now)?;
+        let key = PrivateKeyDer::from_pem_slice(&bytes.private_key)
+            .map_err(|_| TlsFileError::NoPrivateKey { file: self.private_key.clone() })?;
+        let certified = self.certify(chain, key)?;
+        Ok(KeyPair { certified: Arc::new(certified), not_after, digest: bytes.digest() })
+    }
+
+    fn chain(&self, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+        CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .map_err(|_| TlsFileError::MalformedCertificate { file: self.certificate.clone() })
+    }
+
+    fn check_leaf(&self, der: &CertificateDer<'_>, now: UnixTime) -> Result<Timestamp, TlsFileError> {
+        let malformed = || TlsFileError::MalformedCertificate { file: self.certificate.clone() };
+        let (_, leaf) = X509Certificate::from_der(der).map_err(|_| malformed())?;
+        let not_after = Timestamp::from_secs(u64::try_from(leaf.validity().not_after.timestamp()).unwrap_or(0));
+        if not_after < Timestamp::from(now) {
+            return Err(TlsFileError::Expired { file: self.certificate.clone(), not_after });
+        }
+        match &self.rule {
+            LeafRule::Web if !names_a_host(&leaf) => Err(TlsFileError::NoHostName { file: self.certificate.clone() }),
+            LeafRule::Svid(trust_domain) => self.check_svid(der, trust_domain).map(|()| not_after),
+            LeafRule::Web => Ok(not_after),
+        }
+    }
+
+    fn check_svid(&self, leaf: &CertificateDer<'_>, trust_domain: &TrustDomain) -> Result<(), TlsFileError> {
+        let file = self.certificate.clone();
+        match spiffe_id_of(leaf) {
+            Ok(id) if id.trust_domain() == trust_domain => Ok(()),
+            Ok(id) => Err(TlsFileError::ForeignSvid { file, id: id.to_string(), trust_domain: trust_domain.clone() }),
+            Err(reason) => Err(TlsFileError::NotAnSvid { file, reason: reason.to_string() }),
+        }
+    }
+
+    fn certify(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<CertifiedKey, TlsFileError> {
+        match CertifiedKey::from_der(chain, key, &provider()) {
+            Ok(certified) => Ok(certified),
+            Err(rustls::Error::InconsistentKeys(_)) => Err(TlsFileError::KeyMismatch {
+                certificate: self.certificate.clone(),
+                private_key: self.private_key.clone(),
+            }),
+            Err(source) => Err(TlsFileError::UnusableKey { file: self.private_key.clone(), source }),
+        }
+    }
+}
+
+/// The one crypto provider.
+pub(super) fn provider() -> CryptoProvider {
+    rustls::crypto::aws_lc_rs::default_provider()
+}
+
+/// Why certificate or key files can't be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum TlsFileError {
+    #[error("{}: {source}", file.display())]
+    Unreadable { file: PathBuf, source: io::Error },
+    #[error("{}: larger than {MAX_FILE_BYTES} bytes", file.display())]
+    TooLarge { file: PathBuf },
+    #[error("{}: writable by group or others (mode {mode:o}); run chmod go-w", file.display())]
+    WritableByOthers { file: PathBuf, mode: u32 },
+    #[error("{}: no PEM certificate in it", file.display())]
+    NoCertificate { file: PathBuf },
+    #[error("{}: a certificate in it is malformed", file.display())]
+    MalformedCertificate { file: PathBuf },
+    #[error("{}: no unencrypted PEM private key in it", file.display())]
+    NoPrivateKey { file: PathBuf },
+    #[error("{}: {source}", file.display())]
+    UnusableKey { file: PathBuf, source: rustls::Error },
+    #[error("{} is not the key of {}", private_key.display(), certificate.display())]
+    KeyMismatch { certificate: PathBuf, private_key: PathBuf },
+    #[error("{}: the certificate expired at {not_after}", file.display())]
+    Expired { file: PathBuf, not_after: Timestamp },
+    #[error("{}: the certificate has no DNS name or IP address as subject alternative name", file.display())]
+    NoHostName { file: PathBuf },
+    #[error("{}: not an X509-SVID: {reason}", file.display())]
+    NotAnSvid { file: PathBuf, reason: String },
+    #[error("{}: the SVID's ID is {id}, outside our trust domain {trust_domain}", file.display())]
+    ForeignSvid { file: PathBuf, id: String, trust_domain: TrustDomain },
+    #[error("the clock gives no time")]
+    NoTime,
+}
+
+impl TlsFileError {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "tls-file-unreadable",
+            Self::TooLarge { .. } => "tls-file-too-large",
+            Self::WritableByOthers { .. } => "private-key-writable",
+            Self::NoCertificate { .. } => "certificate-missing",
+            Self::MalformedCertificate { .. } => "certificate-malformed",
+            Self::NoPrivateKey { .. } => "private-key-missing",
+            Self::UnusableKey { .. } => "private-key-unusable",
+            Self::KeyMismatch { .. } => "key-mismatch",
+            Self::Expired { .. } => "certificate-expired",
+            Self::NoHostName { .. } => "certificate-without-host",
+            Self::NotAnSvid { .. } => "not-an-svid",
+            Self::ForeignSvid { .. } => "foreign-svid",
+            Self::NoTime => "no-time",
+        }
+    }
+}
+
+/// Content and mode of one and the same file.
+fn read(path: &Path) -> Result<(Vec<u8>, u32), TlsFileError> {
+    let unreadable = |source| TlsFileError::Unreadable { file: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let fits = u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_FILE_BYTES);
+    if fits { Ok((bytes, mode)) } else { Err(TlsFileError::TooLarge { file: path.to_owned() }) }
+}
+
+/// Clients ignore the common name, so a name there counts for nothing.
+fn names_a_host(leaf: &X509Certificate<'_>) -> bool {
+    let names = leaf.subject_alternative_name().ok().flatten();
+    names.is_some_and(|extension| {
+        let mut names = extension.value.general_names.iter();
+        names.any(|name| matches!(name, GeneralName::DNSName(_) | GeneralName::IPAddress(_)))
+    })
+}
+
+const MAX_FILE_BYTES: u64 = 1 << 20;

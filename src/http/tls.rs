@@ -1,0 +1,223 @@
+//! What a bundle endpoint shows in its TLS handshake, and how that changes without a restart.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use notify_debouncer_full::notify::RecursiveMode;
+use notify_debouncer_full::{DebounceEventResult, new_debouncer};
+use rustls::pki_types::CertificateDer;
+use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
+use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+use rustls::version::{TLS12, TLS13};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::federation::timestamp::Timestamp;
+use crate::spiffe::trust_domain::TrustDomain;
+
+use super::key_pair::{KeyFiles, KeyPair, LeafRule, provider};
+use super::metrics::Metrics;
+
+pub(crate) use super::key_pair::TlsFileError;
+
+/// Certificate and key of one bundle endpoint, re-read when their files change. Clones share them.
+///
+/// Files that can't be served never replace a pair that can.
+#[derive(Clone)]
+pub(crate) struct EndpointTls {
+    files: Arc<KeyFiles>,
+    clock: Arc<dyn TimeProvider>,
+    current: Arc<Current>,
+    problem: Arc<ArcSwapOption<TlsProblem>>,
+}
+
+/// Why the files are not what is served; until they are mended, the last good pair is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsProblem {
+    pub(crate) code: &'static str,
+    pub(crate) detail: String,
+}
+
+impl EndpointTls {
+    /// A web certificate for `https_web` (FES-07).
+    pub(crate) fn web(
+        certificate: &Path,
+        private_key: &Path,
+        clock: Arc<dyn TimeProvider>,
+    ) -> Result<Self, TlsFileError> {
+        Self::load(
+            KeyFiles { certificate: certificate.into(), private_key: private_key.into(), rule: LeafRule::Web },
+            clock,
+        )
+    }
+
+    /// An X509-SVID of our trust domain for `https_spiffe` (FES-08). Whether it chains to our own
+    /// authorities is for the caller to ask, with [`chain`](Self::chain).
+    pub(crate) fn spiffe(
+        trust_domain: TrustDomain,
+        svid: &Path,
+        private_key: &Path,
+        clock: Arc<dyn TimeProvider>,
+    ) -> Result<Self, TlsFileError> {
+        let rule = LeafRule::Svid(trust_domain);
+        Self::load(KeyFiles { certificate: svid.into(), private_key: private_key.into(), rule }, clock)
+    }
+
+    fn load(files: KeyFiles, clock: Arc<dyn TimeProvider>) -> Result<Self, TlsFileError> {
+        let now = clock.current_time().ok_or(TlsFileError::NoTime)?;
+        let pair = files.check(&files.read()?, now)?;
+        let current = Arc::new(Current(ArcSwap::from_pointee(pair)));
+        Ok(Self { files: Arc::new(files), clock, current, problem: Arc::default() })
+    }
+
+    /// The profile that is served with it.
+    pub(crate) fn profile(&self) -> &'static str {
+        match self.files.rule {
+            LeafRule::Web => "https_web",
+            LeafRule::Svid(_) => "https_spiffe",
+        }
+    }
+
+    /// TLS 1.2 and 1.3 with forward secrecy and AEAD only (FES-02); asks no client for a certificate
+    /// (FES-06) and heeds no server name. ALPN is added by the listener.
+    pub(crate) fn server_config(&self) -> Result<ServerConfig, rustls::Error> {
+        let config = ServerConfig::builder_with_details(Arc::new(provider()), self.clock.clone())
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(self.current.clone());
+        Ok(config)
+    }
+
+    /// What is served now, leaf first.
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.current.0.load().certified.cert.clone()
+    }
+
+    /// When the served leaf expires.
+    pub(crate) fn not_after(&self) -> Timestamp {
+        self.current.0.load().not_after
+    }
+
+    /// Whether what is served has expired: no client accepts it any more.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.clock.current_time().is_some_and(|now| self.not_after() < Timestamp::from(now))
+    }
+
+    /// Why the files are not what is served; `None` if they are.
+    pub(crate) fn problem(&self) -> Option<Arc<TlsProblem>> {
+        self.problem.load_full()
+    }
+
+    /// Reads the files again; `true` if what is served changed. Blocks on the file system.
+    pub(crate) fn reload(&self) -> Result<bool, TlsFileError> {
+        let outcome = self.replace();
+        let problem = outcome.as_ref().err().map(|error| TlsProblem { code: error.code(), detail: error.to_string() });
+        self.problem.store(problem.map(Arc::new));
+        outcome
+    }
+
+    fn replace(&self) -> Result<bool, TlsFileError> {
+        let bytes = self.files.read()?;
+        if bytes.digest() == self.current.0.load().digest {
+            return Ok(false);
+        }
+        let now = self.clock.current_time().ok_or(TlsFileError::NoTime)?;
+        self.current.0.store(Arc::new(self.files.check(&bytes, now)?));
+        Ok(true)
+    }
+
+    /// Reloads on every change in the files' folders, and each minute where changes go unannounced
+    /// (network file systems), until `stop`.
+    pub(crate) async fn watch(self, metrics: Metrics, stop: CancellationToken) {
+        let changed = Arc::new(Notify::new());
+        let _watcher = self.watch_folders(changed.clone());
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = changed.notified() => {}
+                () = tokio::time::sleep(UNANNOUNCED) => {}
+            }
+            let (before, this) = (self.problem(), self.clone());
+            if let Ok(outcome) = tokio::task::spawn_blocking(move || this.reload()).await {
+                self.report(&outcome, before.as_deref(), &metrics);
+            }
+        }
+    }
+
+    fn watch_folders(&self, changed: Arc<Notify>) -> Option<impl Sized> {
+        // Our own reading is an access: heeded, it would wake us for ever.
+        let announce = move |seen: DebounceEventResult| {
+            if seen.map_or(true, |events| events.iter().any(|event| !event.kind.is_access())) {
+                changed.notify_one();
+            }
+        };
+        let watched = new_debouncer(DEBOUNCE, None, announce).and_then(|mut watcher| {
+            // The folder and not the file: Kubernetes swaps a symbolic link beside it.
+            for folder in self.folders() {
+                watcher.watch(folder, RecursiveMode::NonRecursive)?;
+            }
+            Ok(watcher)
+        });
+        watched
+            .inspect_err(|error| tracing::warn!(profile = self.profile(), code = "watch-failed", %error, "files are read each minute only"))
+            .ok()
+    }
+
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut folders: Vec<_> = [&self.files.certificate, &self.files.private_key].map(|file| folder(file)).into();
+        folders.dedup();
+        folders
+    }
+
+    /// Says once what changed, not each minute.
+    fn report(&self, outcome: &Result<bool, TlsFileError>, before: Option<&TlsProblem>, metrics: &Metrics) {
+        let profile = self.profile();
+        match outcome {
+            Ok(true) => {
+                metrics.count_reload(profile, "ok");
+                tracing::info!(profile, not_after = %self.not_after(), "certificate reloaded");
+            }
+            Ok(false) if before.is_some() => tracing::info!(profile, "certificate files are good again"),
+            Ok(false) => {}
+            Err(error) if before.is_some_and(|before| before.detail == error.to_string()) => {}
+            Err(error) => {
+                metrics.count_reload(profile, error.code());
+                tracing::error!(profile, code = error.code(), %error, "certificate not reloaded, the last good one stays");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for EndpointTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointTls").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Current(ArcSwap<KeyPair>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load().certified.clone())
+    }
+}
+
+fn folder(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Two files are rarely written at once; together with a reload it stays far below 2 s.
+const DEBOUNCE: Duration = Duration::from_millis(300);
+
+const UNANNOUNCED: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

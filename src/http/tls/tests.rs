@@ -1,0 +1,156 @@
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, SanType};
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::http::fixtures::{Files, Minted, dns, leaf, mint, svid, uri, web_leaf};
+
+#[test]
+fn fes_07_a_web_certificate_names_a_host_and_fits_its_key() {
+    let ip = SanType::IpAddress([127, 0, 0, 1].into());
+    let other_key = Minted { private_key: web_leaf().private_key, ..web_leaf() };
+    let no_key = Minted { private_key: "nothing".into(), ..web_leaf() };
+    let garbled = Minted { certificate: web_leaf().certificate.replacen("MI", "AA", 1), ..web_leaf() };
+    let cut = Minted { certificate: web_leaf().certificate[..200].into(), ..web_leaf() };
+    for (name, minted, expected) in [
+        ("DNS name", web_leaf(), None),
+        ("IP address", leaf(vec![ip], 2090), None),
+        ("common name only", leaf(vec![], 2090), Some("certificate-without-host")),
+        ("URI only", leaf(vec![uri("spiffe://a.example/x")], 2090), Some("certificate-without-host")),
+        ("expired", leaf(vec![dns("a.example")], 2021), Some("certificate-expired")),
+        ("another key", other_key, Some("key-mismatch")),
+        ("no key", no_key, Some("private-key-missing")),
+        ("garbled", garbled, Some("certificate-malformed")),
+        ("half written", cut, Some("certificate-malformed")),
+        ("empty", Minted { certificate: String::new(), ..web_leaf() }, Some("certificate-missing")),
+    ] {
+        assert_eq!(Files::with(&minted).web().err().map(|error| error.code()), expected, "{name}");
+    }
+}
+
+#[test]
+fn fes_08_an_svid_is_one_of_our_trust_domain() {
+    let two = leaf(vec![uri("spiffe://a.example/x"), uri("spiffe://a.example/y")], 2090);
+    let mut ca = CertificateParams::default();
+    ca.subject_alt_names = vec![uri("spiffe://a.example/x")];
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    for (name, minted, expected) in [
+        ("ours", svid("spiffe://a.example/comity"), None),
+        ("foreign", svid("spiffe://b.example/comity"), Some("foreign-svid")),
+        ("root path", svid("spiffe://a.example"), Some("not-an-svid")),
+        ("two URIs", two, Some("not-an-svid")),
+        ("no URI", web_leaf(), Some("not-an-svid")),
+        ("CA", mint(&ca), Some("not-an-svid")),
+    ] {
+        assert_eq!(Files::with(&minted).spiffe("a.example").err().map(|error| error.code()), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_key_that_others_may_write_is_refused() {
+    let files = Files::with(&web_leaf());
+    for (mode, expected) in
+        [(0o600, None), (0o644, None), (0o620, Some("private-key-writable")), (0o602, Some("private-key-writable"))]
+    {
+        fs::set_permissions(files.private_key(), Permissions::from_mode(mode)).unwrap();
+        assert_eq!(files.web().err().map(|error| error.code()), expected, "{mode:o}");
+    }
+    fs::remove_file(files.private_key()).unwrap();
+    assert_eq!(files.web().unwrap_err().code(), "tls-file-unreadable");
+}
+
+#[test]
+fn fes_02_only_forward_secret_aead_suites_are_offered() {
+    let tls = Files::with(&web_leaf()).web().unwrap();
+    let config = tls.server_config().unwrap();
+    let suites = &config.crypto_provider().cipher_suites;
+    assert!(!suites.is_empty());
+    for suite in suites {
+        let name = format!("{:?}", suite.suite());
+        let intermediate = name.starts_with("TLS13_") || name.starts_with("TLS_ECDHE_");
+        assert!(intermediate && (name.contains("_GCM_") || name.contains("_CHACHA20_")), "{name}");
+    }
+}
+
+#[test]
+fn bad_files_leave_the_last_good_pair_and_say_so() {
+    let (old, new) = (web_leaf(), web_leaf());
+    let files = Files::with(&old);
+    let tls = files.web().unwrap();
+    assert!(!tls.reload().unwrap());
+    fs::write(files.certificate(), &new.certificate).unwrap();
+    assert_eq!(tls.reload().unwrap_err().code(), "key-mismatch");
+    assert_eq!(tls.problem().unwrap().code, "key-mismatch");
+    assert_eq!(tls.chain(), [old.der]);
+    fs::write(files.private_key(), &new.private_key).unwrap();
+    assert!(tls.reload().unwrap());
+    assert_eq!(tls.problem(), None);
+    assert_eq!(tls.chain(), [new.der]);
+}
+
+#[test]
+fn a_bad_pair_taken_back_is_no_problem_any_more() {
+    let old = web_leaf();
+    let files = Files::with(&old);
+    let tls = files.web().unwrap();
+    fs::write(files.certificate(), "half").unwrap();
+    assert_eq!(tls.reload().unwrap_err().code(), "certificate-missing");
+    files.write(&old);
+    assert!(!tls.reload().unwrap());
+    assert_eq!(tls.problem(), None);
+}
+
+#[tokio::test]
+async fn a_rewritten_file_is_served_within_two_seconds() {
+    let files = Files::with(&web_leaf());
+    let new = web_leaf();
+    let tls = files.web().unwrap();
+    watched(&tls, &new, || files.write(&new)).await;
+}
+
+#[tokio::test]
+async fn a_kubernetes_symlink_swap_is_served_within_two_seconds() {
+    let (old, new) = (Files::with(&web_leaf()), web_leaf());
+    let replacement = Files::with(&new);
+    let mount = tempfile::tempdir().unwrap();
+    let at = |name: &str| mount.path().join(name);
+    symlink(old.folder(), at("..data")).unwrap();
+    symlink("..data/tls.crt", at("tls.crt")).unwrap();
+    symlink("..data/tls.key", at("tls.key")).unwrap();
+    let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+    let tls = EndpointTls::web(&at("tls.crt"), &at("tls.key"), clock).unwrap();
+    watched(&tls, &new, || {
+        symlink(replacement.folder(), at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn reading_the_files_does_not_wake_the_watcher() {
+    let files = Files::with(&web_leaf());
+    let (tls, changed) = (files.web().unwrap(), Arc::new(Notify::new()));
+    let _watcher = tls.watch_folders(changed.clone()).unwrap();
+    assert!(!tls.reload().unwrap());
+    assert!(tokio::time::timeout(DEBOUNCE * 3, changed.notified()).await.is_err());
+    files.write(&web_leaf());
+    tokio::time::timeout(Duration::from_secs(2), changed.notified()).await.unwrap();
+}
+
+/// Runs the watcher, makes a change and waits until `expected` is served.
+async fn watched(tls: &EndpointTls, expected: &Minted, change: impl FnOnce()) {
+    let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+    tasks.spawn(tls.clone().watch(Metrics::default(), stop.clone()));
+    tokio::task::yield_now().await;
+    change();
+    let served = async {
+        while tls.chain() != [expected.der.clone()] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), served).await.unwrap();
+    stop.cancel();
+    tasks.join_all().await;
+}
