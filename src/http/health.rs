@@ -1,0 +1,34 @@
+//! `/healthz` and `/readyz`.
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+use serde::Serialize;
+
+use super::operations::Operations;
+
+/// Whether the service may be sent to, and what is wrong in codes of docs/problems.md.
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    reasons: Vec<&'static str>,
+    /// What works for now and won't for ever.
+    warnings: Vec<&'static str>,
+}
+
+/// The process answers; nothing else is asked.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// 200 when everything needed is there, else 503 with the reasons.
+pub(super) async fn readyz(operations: Data<Operations>) -> HttpResponse {
+    let mut reasons = operations.federation.not_ready();
+    if operations.endpoints.iter().any(|endpoint| endpoint.is_expired()) {
+        reasons.push("certificate-expired");
+    }
+    let problems = operations.endpoints.iter().filter_map(|endpoint| endpoint.problem());
+    let warnings = problems.map(|problem| problem.code).collect();
+    let readiness = Readiness { ready: reasons.is_empty(), reasons, warnings };
+    let mut response = if readiness.ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.json(readiness)
+}

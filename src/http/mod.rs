@@ -1,0 +1,18 @@
+//! The listeners: public bundle endpoints, operations, admin.
+
+pub(crate) mod admin;
+pub(crate) mod admin_socket;
+pub(crate) mod bundles;
+pub(crate) mod endpoint;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test code")]
+mod fixtures;
+mod health;
+mod key_pair;
+pub(crate) mod listener;
+pub(crate) mod metrics;
+pub(crate) mod operations;
+mod problem;
+mod relationships;
+mod state_metrics;
+pub(crate) mod tls;

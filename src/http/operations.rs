@@ -1,0 +1,71 @@
+//! The operations listener: health, readiness and metrics, in plain HTTP for the platform beside us.
+
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{App, HttpResponse, HttpServer};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+use crate::federation::Federation;
+
+use super::health::{healthz, readyz};
+use super::listener::{DRAIN_SECONDS, serve_until};
+use super::metrics::Metrics;
+use super::state_metrics::StateMetrics;
+use super::tls::EndpointTls;
+
+/// What the operations listener looks at.
+#[derive(Clone)]
+pub(crate) struct Operations {
+    pub(crate) federation: Federation,
+    pub(crate) metrics: Metrics,
+    /// The certificates of the bundle endpoints that are served.
+    pub(crate) endpoints: Vec<EndpointTls>,
+}
+
+/// Serves `/healthz`, `/readyz` and `/metrics` until `stop`.
+pub(crate) async fn serve_operations(
+    listener: TcpListener,
+    operations: Operations,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let mut registry = Registry::default();
+    operations.metrics.register(&mut registry);
+    registry.register_collector(Box::new(StateMetrics(operations.clone())));
+    let (registry, operations) = (Data::new(registry), Data::new(operations));
+    let app = move || App::new().app_data(registry.clone()).app_data(operations.clone()).configure(routes);
+    let server = HttpServer::new(app)
+        .disable_signals()
+        .shutdown_timeout(DRAIN_SECONDS)
+        .workers(1)
+        .max_connections(CONNECTIONS)
+        .client_request_timeout(HEADER_TIMEOUT)
+        .listen(listener)?;
+    serve_until(stop, server.run()).await
+}
+
+fn routes(config: &mut ServiceConfig) {
+    config
+        .service(web::resource("/healthz").route(web::get().to(healthz)).route(web::head().to(healthz)))
+        .service(web::resource("/readyz").route(web::get().to(readyz)).route(web::head().to(readyz)))
+        .service(web::resource("/metrics").route(web::get().to(metrics)).route(web::head().to(metrics)));
+}
+
+async fn metrics(registry: Data<Registry>) -> HttpResponse {
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => HttpResponse::Ok().insert_header((CONTENT_TYPE, OPEN_METRICS)).body(text),
+        Err(_) => HttpResponse::InternalServerError().finish(),
+    }
+}
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const CONNECTIONS: usize = 256;
+
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
