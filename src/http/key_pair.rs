@@ -17,7 +17,7 @@ use x509_parser::prelude::FromDer as _;
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
-use crate::verify::x509::spiffe_id_of;
+use crate::verify::x509::check_svid;
 
 /// Where a certificate chain (leaf first) and its key are, both PEM, and what the leaf must be.
 #[derive(Clone, Debug)]
@@ -99,14 +99,19 @@ impl KeyFiles {
         }
         match &self.rule {
             LeafRule::Web if !names_a_host(&leaf) => Err(TlsFileError::NoHostName { file: self.certificate.clone() }),
-            LeafRule::Svid(trust_domain) => self.check_svid(der, trust_domain).map(|()| not_after),
+            LeafRule::Svid(trust_domain) => self.check_svid(der, trust_domain, now).map(|()| not_after),
             LeafRule::Web => Ok(not_after),
         }
     }
 
-    fn check_svid(&self, leaf: &CertificateDer<'_>, trust_domain: &TrustDomain) -> Result<(), TlsFileError> {
+    fn check_svid(
+        &self,
+        leaf: &CertificateDer<'_>,
+        trust_domain: &TrustDomain,
+        now: UnixTime,
+    ) -> Result<(), TlsFileError> {
         let file = self.certificate.clone();
-        match spiffe_id_of(leaf) {
+        match check_svid(leaf, now) {
             Ok(id) if id.trust_domain() == trust_domain => Ok(()),
             Ok(id) => Err(TlsFileError::ForeignSvid { file, id: id.to_string(), trust_domain: trust_domain.clone() }),
             Err(reason) => Err(TlsFileError::NotAnSvid { file, reason: reason.to_string() }),
