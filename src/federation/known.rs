@@ -62,7 +62,9 @@ impl Known {
     pub(crate) fn restore(stored: StoredRelationship, history: &[Revision]) -> Self {
         let progress: Progress =
             stored.progress.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-        let bundle = stored.accepted.as_ref().map(|revision| Arc::new(revision.bundle.clone()));
+        let hint = progress.refresh_hint.map(Duration::from_secs);
+        let latest = |bundle: &Bundle| numbered(Arc::new(bundle.clone()), progress.memory.sequence, hint);
+        let bundle = stored.accepted.as_ref().map(|revision| latest(&revision.bundle));
         let own = history.iter().filter(|revision| revision.number >= progress.first_revision);
         let past = own.map(|revision| revision.bundle.authorities());
         let current = bundle.as_ref().map(|bundle| bundle.authorities().digest());
@@ -292,10 +294,20 @@ impl Known {
 
     /// Makes a document the one whose number the next has to follow.
     fn number(&mut self, document: &Bundle) {
+        self.bundle = self.bundle.take().map(|bundle| numbered(bundle, document.sequence(), document.refresh_hint()));
         self.accepted.memory.sequence = document.sequence();
         self.accepted.memory.contents = Some(document.authorities().digest());
         self.progress.refresh_hint = document.refresh_hint().map(|hint| hint.as_secs());
     }
+}
+
+/// The same authorities under the number and hint of a later document.
+fn numbered(bundle: Arc<Bundle>, sequence: Option<u64>, hint: Option<Duration>) -> Arc<Bundle> {
+    if (bundle.sequence(), bundle.refresh_hint()) == (sequence, hint) {
+        return bundle;
+    }
+    let (domain, authorities) = (bundle.trust_domain().clone(), bundle.authorities().clone());
+    Arc::new(Bundle::new(domain, authorities, sequence, hint))
 }
 
 fn ignored_status(element: &IgnoredElement) -> IgnoredStatus {

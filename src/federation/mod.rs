@@ -131,6 +131,15 @@ impl Federation {
         self.relationship(domain)
     }
 
+    /// Asks for a poll outside the schedule, which the budget for those may refuse. Nobody waits for it.
+    #[expect(dead_code, reason = "asked by enforcing verifiers, which come next")]
+    pub(crate) fn refresh_early(&self, domain: &TrustDomain) {
+        if let Ok(handle) = self.handle(domain) {
+            // A poller with a full queue has enough to do.
+            drop(handle.orders.try_send(Order::Early));
+        }
+    }
+
     /// Accepts exactly the held document with this digest.
     pub(crate) async fn accept(
         &self,

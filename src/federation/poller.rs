@@ -118,7 +118,7 @@ impl Poller {
             Order::Refresh(done) => {
                 self.poll().await;
                 // Whoever asked may have gone.
-                drop(done.send(()));
+                let _ = done.send(());
                 true
             }
             Order::Early => {
@@ -257,13 +257,15 @@ impl Poller {
         let domain = &self.relationship.trust_domain;
         self.shared.store.commit(&self.known.commit(&next, domain, origin, now)).await?;
         let staleness = self.relationship.maximum_staleness;
-        if next.revision != self.known.revision {
-            log_acceptance(&self.known, &next, domain, origin);
-            if let Some(trusted) = next.trusted(staleness) {
+        match next.trusted(staleness) {
+            Some(trusted) if next.revision != self.known.revision => {
+                log_acceptance(&self.known, &next, domain, origin);
                 self.shared.feed.set(domain, trusted);
             }
-        } else if next.progress.confirmed != self.known.progress.confirmed {
-            self.shared.feed.extend(domain, next.stale_at(staleness));
+            Some(trusted) if next.progress.confirmed != self.known.progress.confirmed => {
+                self.shared.feed.extend(domain, trusted);
+            }
+            _ => {}
         }
         self.show(next);
         Ok(())

@@ -87,7 +87,8 @@ impl Pollers {
     /// Follows the wanted relationships until stopped.
     pub(crate) async fn run(mut self, mut wanted: watch::Receiver<Relationships>) {
         loop {
-            let failed = self.reconcile(&wanted.borrow_and_update().clone()).await;
+            let relationships = wanted.borrow_and_update().clone();
+            let failed = self.reconcile(&relationships).await;
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 changed = wanted.changed() => if changed.is_err() { break },

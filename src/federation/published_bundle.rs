@@ -18,18 +18,16 @@ pub(crate) struct PublishedBundle {
     pub(crate) etag: String,
     /// Strong entity tag of `gzip`, with its quotes.
     pub(crate) gzip_etag: String,
-    /// `spiffe_sequence` of the document.
-    pub(crate) sequence: u64,
 }
 
 impl PublishedBundle {
     /// Compresses and tags a rendered document; equal bytes give equal tags, also after a restart.
-    pub(crate) fn new(bytes: Vec<u8>, sequence: u64) -> io::Result<Self> {
+    pub(crate) fn new(bytes: Vec<u8>) -> io::Result<Self> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(&bytes)?;
         let gzip = encoder.finish()?;
         let digest = Fingerprint::of(&bytes);
-        Ok(Self { etag: format!("\"{digest}\""), gzip_etag: format!("\"{digest}-gzip\""), bytes, gzip, sequence })
+        Ok(Self { etag: format!("\"{digest}\""), gzip_etag: format!("\"{digest}-gzip\""), bytes, gzip })
     }
 }
 
@@ -43,11 +41,11 @@ mod tests {
 
     #[test]
     fn the_two_encodings_carry_one_document_under_different_tags() {
-        let published = PublishedBundle::new(b"{\"keys\":[]}".to_vec(), 7).unwrap();
+        let published = PublishedBundle::new(b"{\"keys\":[]}".to_vec()).unwrap();
         let mut unpacked = Vec::new();
         GzDecoder::new(published.gzip.as_slice()).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked, published.bytes);
         assert_ne!(published.etag, published.gzip_etag);
-        assert_eq!(published.etag, PublishedBundle::new(published.bytes, 8).unwrap().etag);
+        assert_eq!(published.etag, PublishedBundle::new(published.bytes).unwrap().etag);
     }
 }

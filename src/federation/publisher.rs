@@ -117,8 +117,8 @@ impl Publisher {
     }
 
     fn serve(&self, bundle: Bundle, since: BTreeMap<AuthorityId, Timestamp>) {
-        let published = PublishedBundle::new(render(&bundle, WitAuthorities::Omit), bundle.sequence().unwrap_or(0))
-            .expect("writing to memory does not fail");
+        let published =
+            PublishedBundle::new(render(&bundle, WitAuthorities::Omit)).expect("writing to memory does not fail");
         let bundle = Arc::new(bundle);
         self.feed.set_own(bundle.clone());
         self.own.store(Some(Arc::new(OwnKeys { bundle, since })));

@@ -94,11 +94,11 @@ impl TrustFeed {
         }
     }
 
-    /// The accepted bundle was served again: it stays trusted until later. No new generation.
-    pub(crate) fn extend(&self, domain: &TrustDomain, until: Option<Timestamp>) {
+    /// The accepted authorities were served again: they stay trusted until later. No new generation.
+    pub(crate) fn extend(&self, domain: &TrustDomain, trusted: Trusted) {
         let mut state = self.lock();
-        let Some(trusted) = state.trusted.get_mut(domain) else { return };
-        trusted.until = until;
+        let Some(known) = state.trusted.get_mut(domain) else { return };
+        *known = trusted;
         let entry = effective(&state, domain);
         self.snapshot.store(Arc::new(self.snapshot.load().updated(state.generation, [(domain.clone(), entry)])));
     }
