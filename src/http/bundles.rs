@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::federation::status::{AuthoritySummary, HeldStatus, RelationshipStatus};
 use crate::federation::{Federation, FederationError};
 use crate::spiffe::authority::X509Authority;
-use crate::spiffe::document::{WitAuthorities, digest, render};
+use crate::spiffe::document::render::{WitAuthorities, digest, render};
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -73,13 +73,13 @@ enum Format {
 
 async fn own(Query(form): Query<Form>, federation: Data<Federation>) -> Result<HttpResponse, Problem> {
     let none = || FederationError::NoBundle(federation.service().trust_domain);
+    let bundle = federation.own_bundle().ok_or_else(none)?;
     match form.format {
         Format::Jwks => {
-            let published = federation.published().ok_or_else(none)?;
-            Ok(HttpResponse::Ok().content_type(ContentType::json()).body(published.bytes.clone()))
+            let document = render(&bundle, WitAuthorities::Omit);
+            Ok(HttpResponse::Ok().content_type(ContentType::json()).body(document))
         }
         Format::Pem => {
-            let bundle = federation.own_bundle().ok_or_else(none)?;
             let certificates: String = bundle.authorities().x509().map(pem).collect();
             Ok(HttpResponse::Ok().content_type("application/x-pem-file").body(certificates))
         }

@@ -13,7 +13,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::federation::publisher::PublishedBundle;
+use crate::federation::published_bundle::PublishedBundle;
 
 use super::listener::{DRAIN_SECONDS, ListenerLimits, serve_until};
 use super::metrics::Metrics;

@@ -171,7 +171,7 @@ const TABLE: &[Kind] = &[
     kind("payload-too-large", 413, "Request too large"),
     kind("unsupported-media-type", 415, "Not JSON"),
     INTERNAL,
-    kind("stopping", 503, "Service is stopping"),
+    kind("interrupted", 503, "Order was interrupted"),
     kind("store-unavailable", 503, "Store unavailable"),
 ];
 

@@ -33,7 +33,7 @@ fn what_the_exchange_refuses_has_a_row_of_its_own() {
         (FederationError::UnknownTrustDomain(trust_domain.clone()), 404),
         (FederationError::NoBundle(trust_domain.clone()), 404),
         (FederationError::UnknownDigest { trust_domain, digest }, 404),
-        (FederationError::Stopping, 503),
+        (FederationError::Interrupted, 503),
     ] {
         let code = error.code();
         let problem = Problem::from(error);
