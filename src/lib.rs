@@ -20,7 +20,11 @@ pub use verify::x509::{Usage, check_svid, spiffe_id_of, verify_x509};
 pub use verify::{Verified, is_self_signed};
 
 #[cfg(feature = "server")]
+mod app;
+#[cfg(feature = "server")]
 mod authorities;
+#[cfg(feature = "server")]
+mod cli;
 #[cfg(feature = "server")]
 mod config;
 #[cfg(feature = "server")]
@@ -28,9 +32,17 @@ mod federation;
 #[cfg(feature = "server")]
 mod files;
 #[cfg(feature = "server")]
+mod http;
+#[cfg(feature = "server")]
 mod store;
 #[cfg(feature = "server")]
 mod telemetry;
+
+#[cfg(feature = "server")]
+pub use app::{App, StartError};
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub use cli::main;
 
 #[cfg(all(test, feature = "server"))]
 #[path = "../tests/it/support/mod.rs"]

@@ -1,0 +1,72 @@
+//! Why a command failed, and with which exit code.
+
+use std::io;
+use std::process::ExitCode;
+
+use super::client::ClientError;
+use super::digest::DigestError;
+use super::output::printable;
+
+/// What a command can fail with, clap's own usage errors left aside.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum CliError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    #[error("{detail}")]
+    Fetch { code: String, detail: String },
+    #[error("nothing was done: the answer was not \"yes\"")]
+    NotConfirmed,
+    #[error("nobody is there to ask: look at `comity bundle diff` and add --yes")]
+    NoTerminal,
+    #[error("PEM can't say whose certificates these are, so it is given for one trust domain at a time: name it")]
+    PooledPem,
+    #[error("the service's bundle document has no `keys` array of JWKs")]
+    NotABundle,
+    #[error("not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("writing the answer failed: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl CliError {
+    /// Stable identifier, before the message and in scripts.
+    pub(super) fn code(&self) -> &str {
+        match self {
+            Self::Client(error) => error.code(),
+            Self::Digest(error) => error.code(),
+            Self::Fetch { code, .. } => code,
+            Self::NotConfirmed => "not-confirmed",
+            Self::NoTerminal => "no-terminal",
+            Self::PooledPem => "pooled-pem",
+            Self::NotABundle => "not-a-bundle",
+            Self::Json(_) => "not-json",
+            Self::Output(_) => "output-failed",
+        }
+    }
+
+    /// Says it on standard error, unless the reader of our output has simply gone away.
+    pub(super) fn report(&self) -> ExitCode {
+        if !matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+            eprintln!("{}", self.line());
+        }
+        ExitCode::FAILURE
+    }
+
+    fn line(&self) -> String {
+        printable(&format!("error: {}: {self}", self.code()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_that_begins_with_its_code() {
+        let error = CliError::Fetch { code: "connect-failed".into(), detail: "no\nroute\x1b[2J".into() };
+        assert_eq!(error.line(), "error: connect-failed: no\\nroute\\u{1b}[2J");
+    }
+}

@@ -1,0 +1,80 @@
+//! The command line.
+
+mod bundle;
+mod bundle_view;
+mod client;
+mod config;
+mod connection;
+mod demo;
+mod digest;
+mod error;
+mod federation;
+mod output;
+mod pem;
+mod relationship_view;
+mod relative;
+#[cfg(test)]
+mod samples;
+mod selection;
+mod serve;
+mod watch;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::error::CliError;
+
+/// Runs the command line of this process.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 64 wrong configuration.
+pub fn main() -> ExitCode {
+    // Already installed is as good: somebody embeds us.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Federation(arguments) => finish(federation::run(&arguments)),
+        Command::Bundle(arguments) => finish(bundle::run(&arguments)),
+        Command::Config(arguments) => config::run(&arguments),
+    }
+}
+
+/// SPIFFE federation: publish your trust domain's bundle, follow those of others, verify their workloads.
+#[derive(Debug, Parser)]
+#[command(name = "comity", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  comity demo --once
+  comity serve --config /etc/comity/comity.toml
+  comity federation status --watch")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run the service of one trust domain
+    Serve(serve::Arguments),
+    /// See two trust domains federate on this machine
+    Demo(demo::Arguments),
+    /// Look at relationships with foreign trust domains, and poll them now
+    Federation(federation::Arguments),
+    /// Look at bundles, and decide about the ones that are held
+    Bundle(bundle::Arguments),
+    /// Check a configuration
+    Config(config::Arguments),
+}
+
+fn finish(work: impl Future<Output = Result<(), CliError>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime.map_err(CliError::from).and_then(|runtime| runtime.block_on(work));
+    done.map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+}
+
+/// Exit code for a configuration that the service would refuse.
+const BAD_CONFIGURATION: u8 = 64;
+
+#[cfg(test)]
+mod tests;
