@@ -13,7 +13,7 @@ use crate::spiffe::document::render::digest;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::hold::{Hold, Refusal};
+use super::hold::{Hold, Refusal, Reused};
 use super::ownership::KeyOwners;
 use super::relationship::{ChangeControl, FederationRelationship};
 use super::timestamp::Timestamp;
@@ -67,7 +67,7 @@ pub(crate) struct Judgement {
     /// Why the document, or what it adds, waits.
     pub(crate) hold: Option<Hold>,
     /// Authorities that are not trusted because of whose key they are.
-    pub(crate) withheld: Vec<(AuthorityId, Hold)>,
+    pub(crate) withheld: Vec<Reused>,
     /// The document served exactly what is accepted after this judgement, held elements left aside:
     /// only then is the accepted bundle as young as the document.
     pub(crate) confirms: bool,
@@ -93,7 +93,7 @@ pub(crate) fn judge(
     let bundle = offered.bundle();
     refuse(&relationship.trust_domain, accepted, bundle)?;
     let withheld = reused(&relationship.trust_domain, bundle, owners);
-    let is_withheld = |id: &AuthorityId| withheld.iter().any(|(held, _)| held == id);
+    let is_withheld = |id: &AuthorityId| withheld.iter().any(|reused| reused.id == *id);
     let usable: Authorities = bundle.authorities().iter().filter(|a| !is_withheld(&a.id())).cloned().collect();
 
     let waiting = |hold| Judgement {
@@ -141,10 +141,10 @@ fn refuse(trust_domain: &TrustDomain, accepted: &Accepted, bundle: &Bundle) -> R
 }
 
 /// The part of step 3 that concerns single keys.
-fn reused(trust_domain: &TrustDomain, bundle: &Bundle, owners: &KeyOwners) -> Vec<(AuthorityId, Hold)> {
+fn reused(trust_domain: &TrustDomain, bundle: &Bundle, owners: &KeyOwners) -> Vec<Reused> {
     let foreign = bundle.authorities().iter().filter_map(|authority| {
         let owner = owners.other_owner(trust_domain, authority)?.clone();
-        Some((authority.id(), Hold::AuthorityReused { key: authority.key_thumbprint(), owner }))
+        Some(Reused { id: authority.id(), key: authority.key_thumbprint(), owner })
     });
     foreign.collect()
 }
@@ -173,7 +173,7 @@ struct Offer<'a> {
     relationship: &'a FederationRelationship,
     accepted: &'a Accepted,
     usable: &'a Authorities,
-    withheld: &'a [(AuthorityId, Hold)],
+    withheld: &'a [Reused],
     hint: Option<Duration>,
     now: Timestamp,
 }
@@ -202,7 +202,7 @@ impl Offer<'_> {
         let replaced = |svid_type| {
             pending.iter().any(|(new, _)| new.svid_type() == svid_type) && !self.survives(svid_type, &ready)
         };
-        let moved = |authority: &Authority| self.withheld.iter().any(|(id, _)| *id == authority.id());
+        let moved = |authority: &Authority| self.withheld.iter().any(|reused| reused.id == authority.id());
         let stays = |old: &&Authority| (waits(old.svid_type()) || replaced(old.svid_type())) && !moved(old);
         let kept: Vec<_> = diff.removed.iter().filter(stays).collect();
 

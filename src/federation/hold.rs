@@ -6,7 +6,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 
 use super::timestamp::Timestamp;
 
-/// Why a fetched document, what it adds, or one key of it waits for a person.
+/// Why a fetched document, or what it adds, waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Hold {
@@ -20,8 +20,6 @@ pub(crate) enum Hold {
     SequenceJump { accepted: u64, offered: u64 },
     #[error("contents of a superseded bundle under no higher sequence{}", returning(.returns))]
     BundleReplayed { returns: Option<AuthorityId> },
-    #[error("key {key} also belongs to {owner}; it stays untrusted here until the owner drops it")]
-    AuthorityReused { key: Fingerprint, owner: TrustDomain },
     #[error("none of the document's keys of an SVID type is usable, because of what we refuse in it")]
     AllRefused,
     #[error("first document from a changed endpoint; accept it by digest if it is what you expect")]
@@ -41,13 +39,28 @@ impl Hold {
             Self::SequenceRollback { .. } | Self::SequenceGone { .. } => "sequence-rollback",
             Self::SequenceJump { .. } => "sequence-jump",
             Self::BundleReplayed { .. } => "bundle-replayed",
-            Self::AuthorityReused { .. } => "authority-reused",
             Self::AllRefused => "all-refused",
             Self::EndpointChanged => "endpoint-changed",
             Self::ApprovalRequired => "approval-required",
             Self::NoOverlap => "no-overlap",
             Self::KeyNotice { .. } => "key-notice",
         }
+    }
+}
+
+/// A key that waits because it is another domain's (BND-20); the rest of its document counts.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("key {key} also belongs to {owner}; it stays untrusted here until the owner drops it")]
+pub(crate) struct Reused {
+    pub(crate) id: AuthorityId,
+    pub(crate) key: Fingerprint,
+    pub(crate) owner: TrustDomain,
+}
+
+impl Reused {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(&self) -> &'static str {
+        "authority-reused"
     }
 }
 

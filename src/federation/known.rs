@@ -109,10 +109,11 @@ impl Known {
         next.progress.withheld = judgement
             .withheld
             .iter()
-            .map(|(id, hold)| WithheldAuthority {
-                id: id.clone(),
-                code: hold.code().to_owned(),
-                detail: hold.to_string(),
+            .map(|reused| WithheldAuthority {
+                id: reused.id.clone(),
+                code: reused.code().to_owned(),
+                detail: reused.to_string(),
+                owner: reused.owner.clone(),
             })
             .collect();
         next.accepted.memory.noticed.clone_from(&judgement.noticed);
@@ -311,7 +312,9 @@ fn numbered(bundle: Arc<Bundle>, sequence: Option<u64>, hint: Option<Duration>) 
 }
 
 fn ignored_status(element: &IgnoredElement) -> IgnoredStatus {
-    IgnoredStatus { index: element.index, code: element.reason.code().to_owned(), detail: element.reason.to_string() }
+    let reason = &element.reason;
+    let (code, detail) = (reason.code().to_owned(), reason.to_string());
+    IgnoredStatus { index: element.index, code, detail, alarm: reason.is_alarm() }
 }
 
 /// Documents that wait at the same time; the oldest gives way.

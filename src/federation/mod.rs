@@ -1,6 +1,7 @@
 //! The exchange itself: publish our bundle, poll those of others, decide what to trust.
 
 pub(crate) mod acceptance;
+pub(crate) mod announce;
 pub(crate) mod clock;
 pub(crate) mod counters;
 pub(crate) mod early_poll;
@@ -73,15 +74,17 @@ impl Federation {
         let own = inner.publisher.own();
         let now = inner.shared.clock.now();
         let new_keys = own.iter().flat_map(|own| warnings::of_own(own, now));
+        let relationships = self.relationships();
+        let claims = view::claims(&relationships).remove(&inner.trust_domain).unwrap_or_default();
         ServiceStatus {
             trust_domain: inner.trust_domain.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: inner.started,
             sequence: own.as_ref().and_then(|own| own.bundle.sequence()),
             snapshot_generation: inner.shared.feed.snapshot().generation(),
-            relationships: inner.handles.all().len(),
+            relationships: relationships.len(),
             not_ready: self.not_ready().into_iter().map(str::to_owned).collect(),
-            warnings: inner.problems.borrow().iter().cloned().chain(new_keys).collect(),
+            warnings: inner.problems.borrow().iter().cloned().chain(new_keys).chain(claims).collect(),
         }
     }
 
@@ -100,11 +103,19 @@ impl Federation {
 
     /// All relationships, by name.
     pub(crate) fn relationships(&self) -> Vec<RelationshipStatus> {
-        self.inner.handles.all().iter().map(|handle| self.status(handle)).collect()
+        let now = self.inner.shared.clock.now();
+        let status = |handle: &Handle| view::status(&handle.relationship, &handle.seen.load(), now);
+        let mut all: Vec<_> = self.inner.handles.all().iter().map(status).collect();
+        let claims = view::claims(&all);
+        for status in &mut all {
+            status.warnings.extend(claims.get(&status.trust_domain).into_iter().flatten().cloned());
+        }
+        all
     }
 
     pub(crate) fn relationship(&self, domain: &TrustDomain) -> Result<RelationshipStatus, FederationError> {
-        Ok(self.status(&self.handle(domain)?))
+        let found = self.relationships().into_iter().find(|status| status.trust_domain == *domain);
+        found.ok_or_else(|| FederationError::UnknownTrustDomain(domain.clone()))
     }
 
     /// The accepted bundle.
@@ -183,10 +194,6 @@ impl Federation {
 
     fn handle(&self, domain: &TrustDomain) -> Result<Handle, FederationError> {
         self.inner.handles.get(domain).ok_or_else(|| FederationError::UnknownTrustDomain(domain.clone()))
-    }
-
-    fn status(&self, handle: &Handle) -> RelationshipStatus {
-        view::status(&handle.relationship, &handle.seen.load(), self.inner.shared.clock.now())
     }
 }
 

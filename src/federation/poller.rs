@@ -9,16 +9,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::spiffe::authority::Authority;
-use crate::spiffe::bundle::{Authorities, BundleDiff};
 use crate::spiffe::document::BundleDocument;
 use crate::spiffe::public_key::Fingerprint;
-use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::records::Origin;
 
 use super::acceptance;
+use super::announce;
 use super::clock::Clock;
 use super::counters::Counters;
 use super::early_poll::EarlyPolls;
@@ -165,7 +163,8 @@ impl Poller {
             Ok(Body::Document { bytes, etag }) => self.consider(&record, &bytes, etag).await,
             Err(error) => Err(error.into()),
         };
-        self.report(&record, outcome.as_ref().err());
+        let domain = &self.relationship.trust_domain;
+        announce::fetched(domain, &record, outcome.as_ref().copied());
         match outcome {
             Ok(code) => self.shared.counters.count(&self.relationship.trust_domain, code),
             Err(error) => self.fail(error).await,
@@ -204,6 +203,9 @@ impl Poller {
         let whole = judgement.hold.is_none() && judgement.confirms && judgement.withheld.is_empty();
         self.save(next, Origin::Fetch, now).await?;
         self.etag = etag.filter(|_| whole && judgement.accept.is_none());
+        for element in offered.ignored() {
+            self.shared.counters.count(&self.relationship.trust_domain, element.reason.code());
+        }
         if judgement.sequence_reused {
             self.shared.counters.count(&self.relationship.trust_domain, "sequence-reused");
             warn!(trust_domain = %self.relationship.trust_domain, code = "sequence-reused", "the peer changed its bundle under the same sequence");
@@ -258,15 +260,13 @@ impl Poller {
         self.shared.store.commit(&self.known.commit(&next, domain, origin, now)).await?;
         let staleness = self.relationship.maximum_staleness;
         match next.trusted(staleness) {
-            Some(trusted) if next.revision != self.known.revision => {
-                log_acceptance(&self.known, &next, domain, origin);
-                self.shared.feed.set(domain, trusted);
-            }
+            Some(trusted) if next.revision != self.known.revision => self.shared.feed.set(domain, trusted),
             Some(trusted) if next.progress.confirmed != self.known.progress.confirmed => {
                 self.shared.feed.extend(domain, trusted);
             }
             _ => {}
         }
+        announce::changed(domain, &self.known, &next, origin);
         self.show(next);
         Ok(())
     }
@@ -334,29 +334,6 @@ impl Poller {
         let left = self.known.stale_at(self.relationship.maximum_staleness).map(|at| at.since(now));
         Instant::now() + left.unwrap_or_default()
     }
-
-    /// One record per attempt, for later forensics (FEC-28).
-    fn report(&self, record: &FetchRecord, failure: Option<&PollError>) {
-        let (code, error) = failure.map_or(("ok", None), |error| (error.code(), Some(error.to_string())));
-        info!(
-            trust_domain = %self.relationship.trust_domain, code, error, url = %record.url, final_url = %record.final_url,
-            address = ?record.address, peer = record.peer, status = record.status, bytes = record.bytes,
-            digest = ?record.digest, elapsed_ms = record.elapsed.as_millis(), "bundle fetched"
-        );
-    }
-}
-
-fn log_acceptance(old: &Known, new: &Known, domain: &TrustDomain, origin: Origin) {
-    let (Some(bundle), Some(revision)) = (&new.bundle, new.revision) else { return };
-    let none = Authorities::new();
-    let diff = BundleDiff::between(old.accepted.authorities.as_ref().unwrap_or(&none), bundle.authorities());
-    let names = |authorities: &[Authority]| {
-        authorities.iter().map(|authority| authority.id().to_string()).collect::<Vec<_>>().join(" ")
-    };
-    info!(
-        trust_domain = %domain, revision, sequence = bundle.sequence(), origin = origin.as_str(),
-        added = names(&diff.added), removed = names(&diff.removed), "bundle accepted"
-    );
 }
 
 /// Conditional polls in a row before one that takes no entity tag's word for anything.

@@ -119,6 +119,8 @@ pub(crate) struct WithheldAuthority {
     pub(crate) id: AuthorityId,
     pub(crate) code: String,
     pub(crate) detail: String,
+    /// Whose key it is.
+    pub(crate) owner: TrustDomain,
 }
 
 /// An element of a bundle document that was ignored.
@@ -128,6 +130,8 @@ pub(crate) struct IgnoredStatus {
     pub(crate) index: usize,
     pub(crate) code: String,
     pub(crate) detail: String,
+    /// Somebody has to act at once: the peer published a secret.
+    pub(crate) alarm: bool,
 }
 
 /// Something to do before it hurts.

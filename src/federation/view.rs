@@ -1,15 +1,17 @@
 //! What a relationship looks like from outside.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::bundle::{Authorities, BundleDiff};
 use crate::spiffe::document::render::digest;
+use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::records::HeldDocument;
 
 use super::poller::Progressed;
 use super::relationship::{EndpointProfile, FederationRelationship};
-use super::status::{HeldStatus, RelationshipStatus};
+use super::status::{HeldStatus, RelationshipStatus, Warning};
 use super::timestamp::Timestamp;
 use super::warnings;
 
@@ -53,6 +55,21 @@ pub(crate) fn status(relationship: &FederationRelationship, seen: &Progressed, n
         ignored: progress.ignored.clone(),
         warnings,
     }
+}
+
+/// Warnings for whose keys others publish too, by owner: the alarm is due on both relationships (BND-20).
+pub(crate) fn claims(all: &[RelationshipStatus]) -> BTreeMap<TrustDomain, Vec<Warning>> {
+    let mut claims: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for status in all {
+        for withheld in &status.withheld {
+            let detail = format!("{} publishes a key of this domain as {}", status.trust_domain, withheld.id);
+            claims
+                .entry(withheld.owner.clone())
+                .or_default()
+                .push(Warning { code: "authority-claimed".into(), detail });
+        }
+    }
+    claims
 }
 
 fn held_status(held: &HeldDocument, accepted: Option<&Authorities>) -> HeldStatus {

@@ -162,8 +162,13 @@ pub(super) fn relationship(full: bool) -> RelationshipStatus {
         x509_authorities: 1,
         jwt_authorities: 0,
         held: vec![held; usize::from(full)],
-        withheld: vec![WithheldAuthority { id: authority.id, code: code.clone(), detail: detail.clone() }],
-        ignored: vec![IgnoredStatus { index: 0, code: code.clone(), detail: detail.clone() }],
+        withheld: vec![WithheldAuthority {
+            id: authority.id,
+            code: code.clone(),
+            detail: detail.clone(),
+            owner: "a.example".parse().unwrap(),
+        }],
+        ignored: vec![IgnoredStatus { index: 0, code: code.clone(), detail: detail.clone(), alarm: true }],
         warnings: vec![Warning { code, detail }],
     }
 }

@@ -98,8 +98,9 @@ fn withheld_ignored_and_warnings_follow() {
             id: AuthorityId::Jwt(Fingerprint::of(b"k"), "k\x1b".into()),
             code: "authority-reused".into(),
             detail: detail.clone(),
+            owner: "bank-c.example".parse().unwrap(),
         }],
-        ignored: vec![IgnoredStatus { index: 3, code: "unknown-use".into(), detail: detail.clone() }],
+        ignored: vec![IgnoredStatus { index: 3, code: "unknown-use".into(), detail: detail.clone(), alarm: false }],
         warnings: vec![Warning { code: "no-successor".into(), detail }],
         ..samples::current()
     };
