@@ -39,7 +39,9 @@ mod store;
 mod telemetry;
 
 #[cfg(feature = "server")]
-pub use app::{App, StartError};
+pub use app::App;
+#[cfg(feature = "server")]
+pub use app::error::StartError;
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub use cli::main;

@@ -7,6 +7,8 @@ mod story;
 
 use std::process::ExitCode;
 
+use crate::app::error::StartError;
+
 use self::narrator::Narrator;
 
 /// See two trust domains federate on this machine, step by step
@@ -46,7 +48,7 @@ enum DemoError {
     #[error("making a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
     #[error("starting {domain}: {source}")]
-    Start { domain: String, source: crate::app::StartError },
+    Start { domain: String, source: StartError },
     #[error("{0}")]
     Federation(#[from] crate::federation::FederationError),
     #[error("TLS: {0}")]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use rustls::time_provider::DefaultTimeProvider;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app::{App, StartError};
+use crate::app::App;
+use crate::app::error::StartError;
 use crate::config::process_environment;
 use crate::config::watch::ConfigSource;
 use crate::telemetry;

@@ -1,0 +1,99 @@
+//! The listeners of the service.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::config::{Config, EndpointConfig, EndpointKind};
+use crate::federation::Federation;
+use crate::federation::clock::Clock;
+use crate::federation::publisher::Publisher;
+use crate::http::admin::serve_admin;
+use crate::http::admin_socket::AdminSocket;
+use crate::http::endpoint::{EndpointListener, serve_endpoint};
+use crate::http::listener::{self, ListenerLimits};
+use crate::http::metrics::Metrics;
+use crate::http::operations::{Operations, serve_operations};
+use crate::http::tls::EndpointTls;
+
+use super::Tasks;
+use super::error::StartError;
+
+/// Everything that listens, bound before anything is promised.
+pub(super) struct Listeners {
+    endpoints: Vec<(EndpointConfig, EndpointTls, TcpListener)>,
+    operations: Option<TcpListener>,
+    admin: AdminSocket,
+    metrics: Metrics,
+}
+
+impl Listeners {
+    pub(super) fn bind(config: &Config, clock: &Arc<Clock>) -> Result<Self, StartError> {
+        let bind = |address, limits: &ListenerLimits| {
+            listener::bind(address, limits).map_err(|source| StartError::Bind { address, source })
+        };
+        let endpoint = |endpoint: &EndpointConfig| {
+            let (certificate, key) = (&endpoint.certificate, &endpoint.private_key);
+            let tls = match endpoint.profile {
+                EndpointKind::HttpsWeb => EndpointTls::web(certificate, key, clock.clone())?,
+                EndpointKind::HttpsSpiffe => {
+                    EndpointTls::spiffe(config.trust_domain.clone(), certificate, key, clock.clone())?
+                }
+            };
+            Ok((endpoint.clone(), tls, bind(endpoint.listen, &limits(endpoint))?))
+        };
+        Ok(Self {
+            endpoints: config.endpoints.iter().map(endpoint).collect::<Result<_, StartError>>()?,
+            operations: config.operations.map(|at| bind(at, &ListenerLimits::default())).transpose()?,
+            admin: AdminSocket::bind(&config.admin_socket)?,
+            metrics: Metrics::default(),
+        })
+    }
+
+    pub(super) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+        let endpoints = self.endpoints.iter().map(|(config, _, listener)| (config.profile.as_str(), listener));
+        let all = endpoints.chain(self.operations.iter().map(|listener| ("operations", listener)));
+        all.filter_map(|(name, listener)| Some((name, listener.local_addr().ok()?))).collect()
+    }
+
+    pub(super) fn tls(&self) -> Vec<EndpointTls> {
+        self.endpoints.iter().map(|(_, tls, _)| tls.clone()).collect()
+    }
+
+    pub(super) fn serve(self, federation: &Federation, publisher: &Publisher, tasks: &mut Tasks) {
+        let Self { endpoints, operations, admin, metrics } = self;
+        let shown = endpoints.iter().map(|(_, tls, _)| tls.clone()).collect();
+        for (config, tls, listener) in endpoints {
+            let profile = config.profile.as_str();
+            info!(profile, address = ?listener.local_addr().ok(), path = config.path, "serving the bundle endpoint");
+            tasks.essential("tls files", watch_tls(tls.clone(), metrics.clone(), tasks.stop.clone()));
+            let (published, metrics, stop) = (publisher.published(), metrics.clone(), tasks.stop.clone());
+            tasks.essential(profile, async move {
+                let tls = tls.server_config().map_err(io::Error::other)?;
+                let limits = limits(&config);
+                let endpoint = EndpointListener { profile, listener, tls, path: config.path, limits };
+                serve_endpoint(endpoint, published, metrics, stop).await
+            });
+        }
+        if let Some(listener) = operations {
+            info!(address = ?listener.local_addr().ok(), "serving health and metrics");
+            let operations = Operations { federation: federation.clone(), metrics, endpoints: shown };
+            tasks.essential("operations", serve_operations(listener, operations, tasks.stop.clone()));
+        }
+        tasks.essential("admin", serve_admin(admin, federation.clone(), tasks.stop.clone()));
+    }
+}
+
+/// The configuration counts connections of the whole listener, each worker its own.
+fn limits(endpoint: &EndpointConfig) -> ListenerLimits {
+    let defaults = ListenerLimits::default();
+    ListenerLimits { connections: endpoint.max_connections.div_ceil(defaults.workers), ..defaults }
+}
+
+async fn watch_tls(tls: EndpointTls, metrics: Metrics, stop: CancellationToken) -> io::Result<()> {
+    tls.watch(metrics, stop).await;
+    Ok(())
+}
