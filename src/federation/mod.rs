@@ -31,6 +31,7 @@ use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::error::StoreError;
 
+use self::counters::Counters;
 use self::poller::{Order, OrderError, Shared};
 use self::pollers::{Handle, Handles};
 use self::publisher::Publisher;
@@ -129,9 +130,9 @@ impl Federation {
         Ok(self.relationship(domain)?.held)
     }
 
-    /// Poll outcomes since the start, by trust domain and code.
-    pub(crate) fn counters(&self) -> Vec<(TrustDomain, &'static str, u64)> {
-        self.inner.shared.counters.snapshot()
+    /// What happened since the start.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.inner.shared.counters
     }
 
     /// Polls now and waits for the outcome, which the status tells.

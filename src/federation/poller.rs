@@ -166,7 +166,7 @@ impl Poller {
         let domain = &self.relationship.trust_domain;
         announce::fetched(domain, &record, outcome.as_ref().copied());
         match outcome {
-            Ok(code) => self.shared.counters.count(&self.relationship.trust_domain, code),
+            Ok(code) => self.shared.counters.polls.count(&self.relationship.trust_domain, code),
             Err(error) => self.fail(error).await,
         }
     }
@@ -204,10 +204,10 @@ impl Poller {
         self.save(next, Origin::Fetch, now).await?;
         self.etag = etag.filter(|_| whole && judgement.accept.is_none());
         for element in offered.ignored() {
-            self.shared.counters.count(&self.relationship.trust_domain, element.reason.code());
+            self.shared.counters.elements.count(&self.relationship.trust_domain, element.reason.code());
         }
         if judgement.sequence_reused {
-            self.shared.counters.count(&self.relationship.trust_domain, "sequence-reused");
+            self.shared.counters.polls.count(&self.relationship.trust_domain, "sequence-reused");
             warn!(trust_domain = %self.relationship.trust_domain, code = "sequence-reused", "the peer changed its bundle under the same sequence");
         }
         Ok(match (&judgement.hold, &judgement.accept) {
@@ -246,7 +246,7 @@ impl Poller {
     async fn fail(&mut self, error: PollError) {
         let now = self.shared.clock.now();
         let code = error.code();
-        self.shared.counters.count(&self.relationship.trust_domain, code);
+        self.shared.counters.polls.count(&self.relationship.trust_domain, code);
         let failed = self.known.failed(ErrorStatus { code: code.to_owned(), detail: error.to_string(), at: now });
         if let Err(error) = self.save(failed.clone(), Origin::Fetch, now).await {
             error!(trust_domain = %self.relationship.trust_domain, code = error.code(), %error, "failed poll not recorded");

@@ -1,5 +1,6 @@
 //! `/metrics` as a view of the state at the time of the scrape: nothing is kept twice.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -8,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::federation::status::{RelationshipState, RelationshipStatus, ServiceStatus};
+use crate::federation::status::{RelationshipState, RelationshipStatus, ServiceStatus, Warning};
 use crate::federation::timestamp::Timestamp;
 
 use super::operations::Operations;
@@ -35,15 +36,16 @@ impl Collector for StateMetrics {
 
 impl StateMetrics {
     fn encode_fetches(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut metric = encoder.encode_descriptor(
-            "comity_fetches",
-            "Fetches of a foreign bundle, by outcome",
-            None,
-            MetricType::Counter,
-        )?;
-        for (trust_domain, code, count) in self.0.federation.counters() {
-            let labels = [("trust_domain", trust_domain.as_str()), ("code", code)];
-            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+        let counters = self.0.federation.counters();
+        for (name, help, counts) in [
+            ("comity_fetches", "Polls of a foreign bundle, by outcome", counters.polls.counts()),
+            ("comity_ignored_elements", "Elements of fetched documents that were ignored", counters.elements.counts()),
+        ] {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (trust_domain, code, count) in counts {
+                let labels = [("trust_domain", trust_domain.as_str()), ("code", code)];
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }
@@ -74,8 +76,16 @@ fn encode_service(encoder: &mut DescriptorEncoder<'_>, service: &ServiceStatus) 
     ] {
         gauge(encoder, name, help, value.map(|value| (none, value)))?;
     }
-    let warnings = service.warnings.iter().map(|warning| ([("code", warning.code.as_str())], 1));
-    gauge(encoder, "comity_warning", "1 for each warning about the service", warnings)
+    let warnings = by_code(&service.warnings).into_iter().map(|(code, count)| ([("code", code)], count));
+    gauge(encoder, "comity_warnings", "Warnings about the service, by code", warnings)
+}
+
+/// A label set may come only once, however many warnings share a code.
+fn by_code(warnings: &[Warning]) -> BTreeMap<&str, u64> {
+    warnings.iter().fold(BTreeMap::new(), |mut counts, warning| {
+        *counts.entry(warning.code.as_str()).or_default() += 1;
+        counts
+    })
 }
 
 /// One number, or none, per relationship.
@@ -110,10 +120,10 @@ fn encode_classes(encoder: &mut DescriptorEncoder<'_>, relationships: &[Relation
     });
     gauge(encoder, "comity_relationship_authorities", "Usable authorities, by SVID type", authorities)?;
     let code = labelled("code");
-    let warnings = relationships
-        .iter()
-        .flat_map(|relationship| relationship.warnings.iter().map(move |warning| code(relationship, &warning.code, 1)));
-    gauge(encoder, "comity_relationship_warning", "1 for each warning about the relationship", warnings)
+    let warnings = relationships.iter().flat_map(|relationship| {
+        by_code(&relationship.warnings).into_iter().map(move |(name, count)| code(relationship, name, count))
+    });
+    gauge(encoder, "comity_relationship_warnings", "Warnings about the relationship, by code", warnings)
 }
 
 fn gauge<L: EncodeLabelSet>(
@@ -197,7 +207,7 @@ mod tests {
             "comity_relationship_state{trust_domain=\"b.example\",state=\"needs_bootstrap\"} 1",
             "comity_relationship_state{trust_domain=\"b.example\",state=\"current\"} 0",
             "comity_relationship_authorities{trust_domain=\"b.example\",svid_type=\"x509-svid\"} 1",
-            "comity_relationship_warning{trust_domain=\"b.example\",code=\"some-code\"} 1",
+            "comity_relationship_warnings{trust_domain=\"b.example\",code=\"some-code\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
