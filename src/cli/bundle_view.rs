@@ -17,8 +17,8 @@ pub(super) fn heading(bundle: &FederatedBundle, age_seconds: Option<u64>) -> Str
     format!(
         "{}: sequence {}, revision {}, age {age}, {}",
         bundle.trust_domain,
-        sequence(bundle.sequence),
-        bundle.revision,
+        number(bundle.sequence),
+        number(bundle.revision),
         counted(bundle.authorities.len(), "authority"),
     )
 }
@@ -58,8 +58,7 @@ pub(super) fn decided(after: &RelationshipStatus, decision: Decision, held: &Hel
     let digest = held.digest;
     page.line(match decision {
         Decision::Accept => {
-            let revision = after.revision.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string());
-            format!("{}: accepted {digest} as revision {revision}", after.trust_domain)
+            format!("{}: accepted {digest} as revision {}", after.trust_domain, number(after.revision))
         }
         Decision::Reject => format!("{}: rejected {digest}; it will not be held again", after.trust_domain),
     });
@@ -73,7 +72,7 @@ fn change(status: &RelationshipStatus, held: &HeldStatus, now: Timestamp, page: 
     page.line(format!("{}: held because of {}: {}", status.trust_domain, held.code, held.detail));
     page.line(format!("  accepted   {accepted}"));
     page.line(format!("  held       {}", held.digest));
-    page.line(format!("  sequence   {} -> {}", sequence(status.sequence), sequence(held.sequence)));
+    page.line(format!("  sequence   {} -> {}", number(status.sequence), number(held.sequence)));
     page.line(format!("  first seen {}", instant(held.first_seen, now)));
     page.line(format!("  last seen  {}", instant(held.last_seen, now)));
     if held.added.is_empty() && held.removed.is_empty() {
@@ -102,7 +101,7 @@ fn expires(at: Timestamp, now: Timestamp) -> &'static str {
     }
 }
 
-fn sequence(number: Option<u64>) -> String {
+fn number(number: Option<u64>) -> String {
     number.map_or_else(|| "none".to_owned(), |number| number.to_string())
 }
 
@@ -160,7 +159,7 @@ bank-b.example: held because of sequence-rollback: sequence went back from 17940
         let bundle = FederatedBundle {
             trust_domain: "bank-b.example".parse().unwrap(),
             sequence: Some(7),
-            revision: 3,
+            revision: Some(3),
             digest: Fingerprint::of(b"x"),
             authorities: vec![samples::authority("CN=a\nb", -1), samples::jwt_authority("k\x1b1")],
             document: json!({}),

@@ -27,7 +27,7 @@ pub(super) struct AdminClient {
 pub(super) struct FederatedBundle {
     pub(super) trust_domain: TrustDomain,
     pub(super) sequence: Option<u64>,
-    pub(super) revision: u64,
+    pub(super) revision: Option<u64>,
     pub(super) digest: Fingerprint,
     pub(super) authorities: Vec<AuthoritySummary>,
     /// The SPIFFE bundle document.

@@ -6,7 +6,7 @@ fn bundle(name: &str) -> FederatedBundle {
     FederatedBundle {
         trust_domain: name.parse().unwrap(),
         sequence: Some(7),
-        revision: 3,
+        revision: Some(3),
         digest: Fingerprint::of(b"x"),
         authorities: vec![samples::authority("CN=a", 1)],
         document: json!({ "keys": [], "spiffe_sequence": 7 }),

@@ -65,7 +65,7 @@ async fn every_order_is_one_request_over_the_socket() {
     ]);
     let client = service.client();
     let td = &status.trust_domain;
-    assert_eq!(client.relationships().await.unwrap(), [status.clone()]);
+    assert_eq!(client.relationships().await.unwrap(), std::slice::from_ref(&status));
     assert_eq!(client.relationship(td).await.unwrap(), status);
     assert_eq!(client.refresh(td).await.unwrap(), status);
     assert_eq!(client.decide(td, Decision::Accept, Fingerprint::of(b"x")).await.unwrap(), status);

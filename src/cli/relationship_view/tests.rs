@@ -67,7 +67,7 @@ fn a_failure_is_told_with_its_code_time_count_and_detail() {
 #[test]
 fn an_error_that_is_over_costs_a_line_only_where_it_has_no_column() {
     let recovered = RelationshipStatus { consecutive_failures: 0, ..samples::failing() };
-    let wide = overview(None, &[recovered.clone()], 200, now()).to_string();
+    let wide = overview(None, std::slice::from_ref(&recovered), 200, now()).to_string();
     assert_eq!(wide.lines().count(), 2, "{wide}");
     assert!(shown(recovered).contains("error      connect-failed 2 min ago, recovered since:"));
 }
