@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::BAD_CONFIGURATION;
 use super::client::ClientError;
 use super::digest::DigestError;
 use super::output::printable;
@@ -50,13 +51,21 @@ impl CliError {
     /// Says it on standard error, unless the reader of our output has simply gone away.
     pub(super) fn report(&self) -> ExitCode {
         if !matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
-            eprintln!("{}", self.line());
+            eprintln!("{}", self.text());
         }
-        ExitCode::FAILURE
+        match self {
+            Self::Client(ClientError::Config(_)) => ExitCode::from(BAD_CONFIGURATION),
+            _ => ExitCode::FAILURE,
+        }
     }
 
-    fn line(&self) -> String {
-        printable(&format!("error: {}: {self}", self.code()))
+    /// One line, but for the list of a configuration's mistakes.
+    fn text(&self) -> String {
+        let text = format!("error: {}: {self}", self.code());
+        match self {
+            Self::Client(ClientError::Config(_)) => text.lines().map(printable).collect::<Vec<_>>().join("\n"),
+            _ => printable(&text),
+        }
     }
 }
 
@@ -67,6 +76,6 @@ mod tests {
     #[test]
     fn an_error_is_one_line_that_begins_with_its_code() {
         let error = CliError::Fetch { code: "connect-failed".into(), detail: "no\nroute\x1b[2J".into() };
-        assert_eq!(error.line(), "error: connect-failed: no\\nroute\\u{1b}[2J");
+        assert_eq!(error.text(), "error: connect-failed: no\\nroute\\u{1b}[2J");
     }
 }

@@ -226,7 +226,10 @@ impl Stage {
         println!("  {comity} federation status --socket {}", a.display());
         println!("  {comity} federation status --socket {} --watch", b.display());
         println!("  {comity} bundle list --socket {}", b.display());
-        println!("  rm {}    # bank A revokes everything? no: see what it says", self.a.path("ca/ca-2.pem").display());
+        println!(
+            "  rm {}    # an emptied folder revokes nothing: see the warning in bank A's status",
+            self.a.path("ca/ca-2.pem").display()
+        );
         println!("\nCtrl-C stops both.");
     }
 }
