@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
@@ -88,9 +89,23 @@ func (p *goPoller) refresh(ctx context.Context, td spiffeid.TrustDomain) {
 		now := time.Now().Format(time.RFC3339)
 		source.accepted, status.LastSuccess, status.State = bundle, &now, "current"
 	} else {
-		status.State, status.LastError = "failing", &lastError{"fetch", err.Error()}
+		status.State, status.LastError = "failing", &lastError{code(err), err.Error()}
 	}
 	p.statuses[td] = status
+}
+
+// code calls go-spiffe's errors by Comity's names.
+func code(err error) string {
+	for text, code := range map[string]string{
+		"x509svid: could not verify leaf certificate": "certificate-rejected",
+		"unexpected ID":        "endpoint-id-mismatch",
+		"no authorities found": "no-keys",
+	} {
+		if strings.Contains(err.Error(), text) {
+			return code
+		}
+	}
+	return "unnamed"
 }
 
 func (p *goPoller) bundle(_ context.Context, td spiffeid.TrustDomain) (*spiffebundle.Bundle, error) {

@@ -107,7 +107,7 @@ func refusesRetired(ctx context.Context, poller poller, publisher *publisher) er
 	}
 	good := publisher.certificate.Swap(retired)
 	defer publisher.certificate.Store(good)
-	return refuses(ctx, poller, publisher.domain.name, "failing")
+	return refuses(ctx, poller, publisher.domain.name, "certificate-rejected")
 }
 
 func refusesImposter(ctx context.Context, poller poller, publisher *publisher) error {
@@ -117,10 +117,20 @@ func refusesImposter(ctx context.Context, poller poller, publisher *publisher) e
 	if err != nil {
 		return err
 	}
-	if status.LastError == nil || status.LastSuccess != nil || status.State == "current" {
-		return fmt.Errorf("state %s, last error %v, last success %v", status.State, status.LastError, status.LastSuccess)
+	if status.LastSuccess != nil {
+		err = fmt.Errorf("last success at %s", *status.LastSuccess)
 	}
-	return nil
+	return errors.Join(err, isFailing(status, "endpoint-id-mismatch"))
+}
+
+func isFailing(status status, code string) error {
+	if status.LastError == nil {
+		return errors.New("no error is reported")
+	}
+	return errors.Join(
+		differ("state", status.State, "failing"),
+		differ("code for "+status.LastError.Detail, status.LastError.Code, code),
+	)
 }
 
 func keepsThroughNull(ctx context.Context, poller poller, publisher *publisher) error {
@@ -133,11 +143,11 @@ func keepsThroughNull(ctx context.Context, poller poller, publisher *publisher) 
 		bundle.SetX509Authorities(kept.X509Authorities())
 		bundle.SetJWTAuthorities(kept.JWTAuthorities())
 	}()
-	return refuses(ctx, poller, publisher.domain.name, "failing")
+	return refuses(ctx, poller, publisher.domain.name, "no-keys")
 }
 
-// refuses has the next fetch fail and the accepted bundle stay.
-func refuses(ctx context.Context, poller poller, td spiffeid.TrustDomain, state string) error {
+// refuses has the next fetch fail for one reason and the accepted bundle stay.
+func refuses(ctx context.Context, poller poller, td spiffeid.TrustDomain, code string) error {
 	before, err := poller.bundle(ctx, td)
 	if err != nil {
 		return err
@@ -151,8 +161,5 @@ func refuses(ctx context.Context, poller poller, td spiffeid.TrustDomain, state 
 	if err != nil {
 		return err
 	}
-	if status.LastError == nil {
-		return errors.New("no error is reported")
-	}
-	return errors.Join(differ("state", status.State, state), same(after, before))
+	return errors.Join(isFailing(status, code), same(after, before))
 }
