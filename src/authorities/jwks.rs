@@ -83,7 +83,7 @@ impl JwksError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Document(error) => error.code(),
-            Self::Malformed => "malformed",
+            Self::Malformed => "no-keys",
             Self::PrivateKey { .. } => "private-key",
             Self::Usage { .. } => "wrong-use",
             Self::Unusable { .. } => "unusable-key",

@@ -71,12 +71,9 @@ impl PemError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Empty => "no-certificate",
-            Self::Malformed { .. } | Self::Certificate { reason: X509AuthorityError::Malformed, .. } => "malformed",
+            Self::Malformed { .. } => "malformed-pem",
             Self::PrivateKey { .. } => "private-key",
-            Self::Certificate { reason: X509AuthorityError::NotCa | X509AuthorityError::NoKeyCertSign, .. } => {
-                "not-a-ca"
-            }
-            Self::Certificate { .. } => "unusable-key",
+            Self::Certificate { reason, .. } => reason.code(),
             Self::Label { .. } => "not-a-certificate",
         }
     }

@@ -91,7 +91,7 @@ fn what_is_no_ca_certificate_of_ours_is_refused_by_name() {
         ("2-key.pem", "private-key"),
         ("3-leaf.pem", "not-a-ca"),
         ("4-empty.pem", "no-certificate"),
-        ("5-cut.pem", "malformed"),
+        ("5-cut.pem", "malformed-pem"),
         ("6-both.pem", "not-a-ca"),
         ("7-request.pem", "not-a-certificate"),
     ];
@@ -139,7 +139,7 @@ fn a_file_that_breaks_keeps_its_own_last_good_keys() {
     fs::write(folder.path().join("a.pem"), &pem("c")[..100]).unwrap();
     fs::write(folder.path().join("b.pem"), pem("d")).unwrap();
     let second = files.reload(&domain(), &first);
-    assert_eq!(codes(&second.problems), [("a.pem".to_owned(), "malformed")]);
+    assert_eq!(codes(&second.problems), [("a.pem".to_owned(), "malformed-pem")]);
     let kept = second.authorities.ids().filter(|id| first.authorities.contains(id)).count();
     assert_eq!((second.authorities.len(), kept), (2, 1));
     let third = files.reload(&domain(), &second);

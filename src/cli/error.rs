@@ -42,8 +42,8 @@ impl CliError {
             Self::NotConfirmed => "not-confirmed",
             Self::NoTerminal => "no-terminal",
             Self::PooledPem => "pooled-pem",
-            Self::NotABundle => "not-a-bundle",
-            Self::Json(_) => "not-json",
+            Self::NotABundle => "no-keys",
+            Self::Json(_) => "malformed-json",
             Self::Output(_) => "output-failed",
         }
     }

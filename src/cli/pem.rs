@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_document_without_keys_is_told() {
-        assert_eq!(Pem::of(&json!({})).unwrap_err().code(), "not-a-bundle");
+        assert_eq!(Pem::of(&json!({})).unwrap_err().code(), "no-keys");
         assert_eq!(Pem::of(&json!({ "keys": [] })).unwrap(), Pem::default());
     }
 }

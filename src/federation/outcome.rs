@@ -1,10 +1,53 @@
-//! How a poll can fail.
+//! What a poll can come to.
 
 use crate::spiffe::document::DocumentError;
 use crate::store::error::StoreError;
 
+use super::acceptance::Judgement;
 use super::endpoint_client::FetchError;
-use super::hold::Refusal;
+use super::hold::{Hold, Refusal};
+
+/// What a poll came to that did not fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PollOutcome {
+    /// The document, or all of it that counts, is trusted from now on.
+    Accepted,
+    /// It waits, or a part of it does.
+    Held(Hold),
+    /// It has no key at all; a second fetch has to agree before that counts (BND-04).
+    Emptied,
+    /// The endpoint served the accepted contents.
+    Unchanged,
+    /// So did a cache, out of its memory.
+    Cached,
+}
+
+impl PollOutcome {
+    /// `fresh`: the answer comes from the endpoint itself, not from an old cache.
+    pub(crate) fn of(judgement: &Judgement, fresh: bool) -> Self {
+        match (&judgement.hold, &judgement.accept) {
+            (Some(hold), _) => Self::Held(hold.clone()),
+            (None, Some(_)) => Self::Accepted,
+            (None, None) if judgement.emptied.is_some() => Self::Emptied,
+            (None, None) => Self::unchanged(fresh),
+        }
+    }
+
+    pub(crate) fn unchanged(fresh: bool) -> Self {
+        if fresh { Self::Unchanged } else { Self::Cached }
+    }
+
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Held(hold) => hold.code(),
+            Self::Emptied => "emptied",
+            Self::Unchanged => "unchanged",
+            Self::Cached => "cached-response",
+        }
+    }
+}
 
 /// Why a poll brought nothing that could be trusted; the accepted bundle goes on.
 #[derive(Debug, thiserror::Error)]

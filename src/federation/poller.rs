@@ -22,7 +22,7 @@ use super::counters::Counters;
 use super::early_poll::EarlyPolls;
 use super::endpoint_client::{Authentication, Body, EndpointClient, FetchRecord, Request};
 use super::known::Known;
-use super::outcome::PollError;
+use super::outcome::{PollError, PollOutcome};
 use super::relationship::FederationRelationship;
 use super::schedule::{self, Outlook};
 use super::status::ErrorStatus;
@@ -164,21 +164,21 @@ impl Poller {
             Err(error) => Err(error.into()),
         };
         let domain = &self.relationship.trust_domain;
-        announce::fetched(domain, &record, outcome.as_ref().copied());
+        announce::fetched(domain, &record, outcome.as_ref().map(PollOutcome::code));
         match outcome {
-            Ok(code) => self.shared.counters.polls.count(&self.relationship.trust_domain, code),
+            Ok(outcome) => self.shared.counters.polls.count(&self.relationship.trust_domain, outcome.code()),
             Err(error) => self.fail(error).await,
         }
     }
 
     /// The endpoint answered that nothing changed.
-    async fn confirm(&mut self, record: &FetchRecord, etag: Option<String>) -> Result<&'static str, PollError> {
+    async fn confirm(&mut self, record: &FetchRecord, etag: Option<String>) -> Result<PollOutcome, PollError> {
         let now = self.shared.clock.now();
         let fresh = self.is_fresh(record);
         let next = self.known.unchanged(now, fresh);
         self.save(next, Origin::Fetch, now).await?;
         self.etag = etag;
-        Ok(if fresh { "unchanged" } else { "cached-response" })
+        Ok(PollOutcome::unchanged(fresh))
     }
 
     /// The endpoint served a document.
@@ -187,7 +187,7 @@ impl Poller {
         record: &FetchRecord,
         bytes: &[u8],
         etag: Option<String>,
-    ) -> Result<&'static str, PollError> {
+    ) -> Result<PollOutcome, PollError> {
         let now = self.shared.clock.now();
         let domain = &self.relationship.trust_domain;
         let offered = BundleDocument::parse(domain, bytes)?;
@@ -210,13 +210,7 @@ impl Poller {
             self.shared.counters.polls.count(&self.relationship.trust_domain, "sequence-reused");
             warn!(trust_domain = %self.relationship.trust_domain, code = "sequence-reused", "the peer changed its bundle under the same sequence");
         }
-        Ok(match (&judgement.hold, &judgement.accept) {
-            (Some(hold), _) => hold.code(),
-            (None, Some(_)) => "accepted",
-            (None, None) if judgement.emptied.is_some() => "emptied",
-            (None, None) if !fresh => "cached-response",
-            (None, None) => "unchanged",
-        })
+        Ok(PollOutcome::of(&judgement, fresh))
     }
 
     async fn approve(&mut self, digest: Fingerprint) -> Result<(), OrderError> {

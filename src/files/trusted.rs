@@ -9,11 +9,20 @@ use std::path::{Path, PathBuf};
 /// same kind. Symbolic links are followed, and the folder they lead to is held to the same rule.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     check_file(path)?;
-    let file = File::open(path).map_err(FileError::Unreadable)?;
+    read_open(&File::open(path).map_err(FileError::Unreadable)?, limit)
+}
+
+/// Reads at most `limit` bytes of a file of which only the contents count.
+pub(crate) fn read_open(file: &File, limit: usize) -> Result<Vec<u8>, FileError> {
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes).map_err(FileError::Unreadable)?;
     if bytes.len() > limit { Err(FileError::TooLarge { limit }) } else { Ok(bytes) }
+}
+
+/// Refuses what its group or everybody may write. `path` is for the message.
+pub(crate) fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
+    if is_open(metadata) { Err(writable(path, metadata)) } else { Ok(()) }
 }
 
 /// The regular files of a folder, sorted, or the file itself. Names that begin with a dot are
@@ -43,9 +52,7 @@ fn check_file(path: &Path) -> Result<(), FileError> {
     if !metadata.is_file() {
         return Err(FileError::NotAFile);
     }
-    if is_open(&metadata) {
-        return Err(FileError::Writable { path: path.to_owned(), mode: metadata.mode() & 0o7777 });
-    }
+    check_mode(path, &metadata)?;
     let target = fs::canonicalize(path).map_err(FileError::Unreadable)?;
     for entry in [path, &target] {
         let folder = folder_of(entry);
@@ -64,7 +71,11 @@ fn check_entry(folder: &Path, metadata: &Metadata, entry: &Path) -> Result<(), F
     if sticky && fs::symlink_metadata(entry).is_ok_and(|entry| entry.uid() == metadata.uid()) {
         return Ok(());
     }
-    Err(FileError::Writable { path: folder.to_owned(), mode: metadata.mode() & 0o7777 })
+    Err(writable(folder, metadata))
+}
+
+fn writable(path: &Path, metadata: &Metadata) -> FileError {
+    FileError::Writable { path: path.to_owned(), mode: metadata.mode() & 0o7777 }
 }
 
 /// The folder a path is in, `.` for a bare name.
@@ -93,7 +104,7 @@ pub(crate) enum FileError {
         limit: usize,
     },
     /// Somebody else could change whom we trust.
-    #[error("{} may be written by its group or by everybody (mode {mode:o}); chmod go-w", path.display())]
+    #[error("is not safe: {path} is writable by group or others (mode {mode:o}); run `chmod go-w {path}`", path = path.display())]
     Writable {
         /// The file, or the folder it is in.
         path: PathBuf,

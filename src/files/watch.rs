@@ -70,3 +70,21 @@ fn is_change(kind: EventKind) -> bool {
 const QUIET: Duration = Duration::from_millis(200);
 /// Time between two looks without any event.
 const EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn reading_a_file_wakes_nobody_and_writing_it_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tls.crt");
+        std::fs::write(&file, "old").unwrap();
+        let changed = Arc::new(Notify::new());
+        let _events = events(BTreeSet::from([folder.path()]), changed.clone()).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        assert!(tokio::time::timeout(QUIET * 3, changed.notified()).await.is_err());
+        std::fs::write(&file, "new").unwrap();
+        tokio::time::timeout(Duration::from_secs(2), changed.notified()).await.unwrap();
+    }
+}

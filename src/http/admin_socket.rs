@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use crate::files::trusted::{self, FileError};
+
 /// A listening Unix socket, mode 0600; its file is removed on drop, if it is still this one.
 #[derive(Debug)]
 pub(crate) struct AdminSocket {
@@ -56,8 +58,8 @@ impl Drop for AdminSocket {
 pub(crate) enum AdminSocketError {
     #[error("folder {} of the admin socket: {source}; create it with mode 0700", folder.display())]
     NoFolder { folder: PathBuf, source: io::Error },
-    #[error("folder {} of the admin socket is writable by group or others (mode {mode:o}); run chmod go-w", folder.display())]
-    FolderWritable { folder: PathBuf, mode: u32 },
+    #[error("the folder of the admin socket {0}")]
+    FolderWritable(#[source] FileError),
     #[error("another process listens on {}", path.display())]
     InUse { path: PathBuf },
     #[error("{} exists and is no socket", path.display())]
@@ -71,7 +73,7 @@ impl AdminSocketError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NoFolder { .. } => "admin-folder-missing",
-            Self::FolderWritable { .. } => "admin-folder-writable",
+            Self::FolderWritable(error) => error.code(),
             Self::InUse { .. } => "admin-socket-in-use",
             Self::NotASocket { .. } => "admin-socket-not-a-socket",
             Self::Bind { .. } => "admin-socket-not-bound",
@@ -79,18 +81,12 @@ impl AdminSocketError {
     }
 }
 
-fn checked_folder(path: &Path) -> Result<PathBuf, AdminSocketError> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    match fs::metadata(&folder) {
-        Err(source) => Err(AdminSocketError::NoFolder { folder, source }),
-        Ok(metadata) => match metadata.permissions().mode() & 0o7777 {
-            mode if mode & 0o022 != 0 => Err(AdminSocketError::FolderWritable { folder, mode }),
-            _ => Ok(folder),
-        },
-    }
+fn checked_folder(path: &Path) -> Result<&Path, AdminSocketError> {
+    let folder = trusted::folder_of(path);
+    let metadata =
+        fs::metadata(folder).map_err(|source| AdminSocketError::NoFolder { folder: folder.to_owned(), source })?;
+    trusted::check_mode(folder, &metadata).map_err(AdminSocketError::FolderWritable)?;
+    Ok(folder)
 }
 
 fn refuse_if_alive(path: &Path) -> Result<(), AdminSocketError> {
@@ -139,7 +135,7 @@ mod tests {
     fn a_folder_that_others_may_write_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for (mode, expected) in
-            [(0o755, None), (0o770, Some("admin-folder-writable")), (0o1777, Some("admin-folder-writable"))]
+            [(0o755, None), (0o770, Some("file-writable-by-others")), (0o1777, Some("file-writable-by-others"))]
         {
             fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
             let bound = AdminSocket::bind(&folder.path().join("admin.sock"));

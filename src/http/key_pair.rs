@@ -1,7 +1,6 @@
 //! Certificate and private key of a listener, from files to something that can be served.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::fs::{File, Metadata};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
 use crate::federation::timestamp::Timestamp;
+use crate::files::trusted::{self, FileError};
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::x509::check_svid;
@@ -49,6 +49,7 @@ pub(super) struct KeyPair {
 pub(super) struct KeyFileBytes {
     certificate: Vec<u8>,
     private_key: Vec<u8>,
+    everybody_reads_key: bool,
 }
 
 impl KeyFileBytes {
@@ -62,15 +63,10 @@ impl KeyFiles {
     /// Reads both files, up to 1 MiB each; the key must not be writable by group or others.
     pub(super) fn read(&self) -> Result<KeyFileBytes, TlsFileError> {
         let (certificate, _) = read(&self.certificate)?;
-        let (private_key, mode) = read(&self.private_key)?;
-        if mode & 0o022 != 0 {
-            return Err(TlsFileError::WritableByOthers { file: self.private_key.clone(), mode: mode & 0o777 });
-        }
-        if mode & 0o004 != 0 {
-            let file = self.private_key.display();
-            tracing::warn!(%file, code = "private-key-readable", "private key is readable by every user");
-        }
-        Ok(KeyFileBytes { certificate, private_key })
+        let (private_key, metadata) = read(&self.private_key)?;
+        trusted::check_mode(&self.private_key, &metadata).map_err(|source| at(&self.private_key, source))?;
+        let everybody_reads_key = metadata.permissions().mode() & 0o004 != 0;
+        Ok(KeyFileBytes { certificate, private_key, everybody_reads_key })
     }
 
     /// Checks what was read, at `now`.
@@ -81,6 +77,10 @@ impl KeyFiles {
         let key = PrivateKeyDer::from_pem_slice(&bytes.private_key)
             .map_err(|_| TlsFileError::NoPrivateKey { file: self.private_key.clone() })?;
         let certified = self.certify(chain, key)?;
+        if bytes.everybody_reads_key {
+            let file = self.private_key.display();
+            tracing::warn!(%file, code = "private-key-readable", "private key is readable by every user");
+        }
         Ok(KeyPair { certified: Arc::new(certified), not_after, digest: bytes.digest() })
     }
 
@@ -143,12 +143,8 @@ pub(super) fn provider() -> CryptoProvider {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum TlsFileError {
-    #[error("{}: {source}", file.display())]
-    Unreadable { file: PathBuf, source: io::Error },
-    #[error("{}: larger than {MAX_FILE_BYTES} bytes", file.display())]
-    TooLarge { file: PathBuf },
-    #[error("{}: writable by group or others (mode {mode:o}); run chmod go-w", file.display())]
-    WritableByOthers { file: PathBuf, mode: u32 },
+    #[error("{} {source}", file.display())]
+    File { file: PathBuf, source: FileError },
     #[error("{}: no PEM certificate in it", file.display())]
     NoCertificate { file: PathBuf },
     #[error("{}: a certificate in it is malformed", file.display())]
@@ -175,14 +171,12 @@ impl TlsFileError {
     /// Stable identifier; see docs/problems.md.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::Unreadable { .. } => "tls-file-unreadable",
-            Self::TooLarge { .. } => "tls-file-too-large",
-            Self::WritableByOthers { .. } => "private-key-writable",
-            Self::NoCertificate { .. } => "certificate-missing",
-            Self::MalformedCertificate { .. } => "certificate-malformed",
+            Self::File { source, .. } => source.code(),
+            Self::NoCertificate { .. } => "no-certificate",
+            Self::MalformedCertificate { .. } => "malformed-certificate",
             Self::NoPrivateKey { .. } => "private-key-missing",
             Self::UnusableKey { .. } => "private-key-unusable",
-            Self::KeyMismatch { .. } => "key-mismatch",
+            Self::KeyMismatch { .. } => "private-key-mismatch",
             Self::Expired { .. } => "certificate-expired",
             Self::NoHostName { .. } => "certificate-without-host",
             Self::NotAnSvid { .. } => "not-an-svid",
@@ -192,15 +186,16 @@ impl TlsFileError {
     }
 }
 
-/// Content and mode of one and the same file.
-fn read(path: &Path) -> Result<(Vec<u8>, u32), TlsFileError> {
-    let unreadable = |source| TlsFileError::Unreadable { file: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    let fits = u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_FILE_BYTES);
-    if fits { Ok((bytes, mode)) } else { Err(TlsFileError::TooLarge { file: path.to_owned() }) }
+/// Contents and metadata of one and the same file.
+fn read(path: &Path) -> Result<(Vec<u8>, Metadata), TlsFileError> {
+    let file = File::open(path).map_err(|source| at(path, FileError::Unreadable(source)))?;
+    let metadata = file.metadata().map_err(|source| at(path, FileError::Unreadable(source)))?;
+    let bytes = trusted::read_open(&file, MAX_FILE_BYTES).map_err(|source| at(path, source))?;
+    Ok((bytes, metadata))
+}
+
+fn at(file: &Path, source: FileError) -> TlsFileError {
+    TlsFileError::File { file: file.to_owned(), source }
 }
 
 /// Clients ignore the common name, so a name there counts for nothing.
@@ -212,4 +207,4 @@ fn names_a_host(leaf: &X509Certificate<'_>) -> bool {
     })
 }
 
-const MAX_FILE_BYTES: u64 = 1 << 20;
+const MAX_FILE_BYTES: usize = 1 << 20;

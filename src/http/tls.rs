@@ -1,22 +1,19 @@
 //! What a bundle endpoint shows in its TLS handshake, and how that changes without a restart.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use notify_debouncer_full::notify::RecursiveMode;
-use notify_debouncer_full::{DebounceEventResult, new_debouncer};
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::federation::timestamp::Timestamp;
+use crate::files::watch::FileWatch;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::key_pair::{KeyFiles, KeyPair, LeafRule, provider};
@@ -130,17 +127,10 @@ impl EndpointTls {
         Ok(true)
     }
 
-    /// Reloads on every change in the files' folders, and each minute where changes go unannounced
-    /// (network file systems), until `stop`.
+    /// Reloads whenever the files may have changed, until `stop`.
     pub(crate) async fn watch(self, metrics: Metrics, stop: CancellationToken) {
-        let changed = Arc::new(Notify::new());
-        let _watcher = self.watch_folders(changed.clone());
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = changed.notified() => {}
-                () = tokio::time::sleep(UNANNOUNCED) => {}
-            }
+        let mut files = FileWatch::new([self.files.certificate.as_path(), self.files.private_key.as_path()]);
+        while stop.run_until_cancelled(files.changed()).await.is_some() {
             let (before, this) = (self.problem(), self.clone());
             if let Ok(outcome) = tokio::task::spawn_blocking(move || this.reload()).await {
                 self.report(&outcome, before.as_deref(), &metrics);
@@ -148,32 +138,7 @@ impl EndpointTls {
         }
     }
 
-    fn watch_folders(&self, changed: Arc<Notify>) -> Option<impl Sized> {
-        // Our own reading is an access: heeded, it would wake us for ever.
-        let announce = move |seen: DebounceEventResult| {
-            if seen.map_or(true, |events| events.iter().any(|event| !event.kind.is_access())) {
-                changed.notify_one();
-            }
-        };
-        let watched = new_debouncer(DEBOUNCE, None, announce).and_then(|mut watcher| {
-            // The folder and not the file: Kubernetes swaps a symbolic link beside it.
-            for folder in self.folders() {
-                watcher.watch(folder, RecursiveMode::NonRecursive)?;
-            }
-            Ok(watcher)
-        });
-        watched
-            .inspect_err(|error| tracing::warn!(profile = self.profile(), code = "watch-failed", %error, "files are read each minute only"))
-            .ok()
-    }
-
-    fn folders(&self) -> Vec<PathBuf> {
-        let mut folders: Vec<_> = [&self.files.certificate, &self.files.private_key].map(|file| folder(file)).into();
-        folders.dedup();
-        folders
-    }
-
-    /// Says once what changed, not each minute.
+    /// Says once what changed, not at each look.
     fn report(&self, outcome: &Result<bool, TlsFileError>, before: Option<&TlsProblem>, metrics: &Metrics) {
         let profile = self.profile();
         match outcome {
@@ -206,18 +171,6 @@ impl ResolvesServerCert for Current {
         Some(self.0.load().certified.clone())
     }
 }
-
-fn folder(file: &Path) -> PathBuf {
-    match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// Two files are rarely written at once; together with a reload it stays far below 2 s.
-const DEBOUNCE: Duration = Duration::from_millis(300);
-
-const UNANNOUNCED: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

@@ -282,6 +282,18 @@ pub enum X509AuthorityError {
     Key(#[source] PublicKeyError),
 }
 
+impl X509AuthorityError {
+    /// Stable identifier; see docs/problems.md.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed-certificate",
+            Self::NotCa => "not-a-ca",
+            Self::NoKeyCertSign => "no-key-cert-sign",
+            Self::Key(_) => "unusable-key",
+        }
+    }
+}
+
 /// A key that signs JWT-SVIDs (or, under another `use`, WIT-SVIDs), known by its `kid`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JwtAuthority {

@@ -123,7 +123,7 @@ impl BundleMapError {
             Self::TooLarge { .. } => "document-too-large",
             Self::Json(error) => error.code(),
             Self::NoTrustDomains => "no-trust-domains",
-            Self::TrustDomain { .. } => "malformed-trust-domain",
+            Self::TrustDomain { .. } => "invalid-trust-domain",
             Self::Bundle { source, .. } => source.code(),
         }
     }
@@ -154,8 +154,8 @@ mod tests {
             ("{}", Err("no-trust-domains")),
             ("[]", Err("no-trust-domains")),
             (r#"{"trust_domains":[]}"#, Err("no-trust-domains")),
-            (r#"{"trust_domains":{"spiffe://td":{"keys":[]}}}"#, Err("malformed-trust-domain")),
-            (r#"{"trust_domains":{"TD":{"keys":[]}}}"#, Err("malformed-trust-domain")),
+            (r#"{"trust_domains":{"spiffe://td":{"keys":[]}}}"#, Err("invalid-trust-domain")),
+            (r#"{"trust_domains":{"TD":{"keys":[]}}}"#, Err("invalid-trust-domain")),
             (r#"{"trust_domains":{"a":{"keys":[]},"b":{"keys":[]},"a":{"keys":[]}}}"#, Err("duplicate-member")),
             (r#"{"trust_domains":{"a":{"keys":[]},"\u0061":{"keys":[]}}}"#, Err("duplicate-member")),
             (r#"{"trust_domains":{"a":{"keys":[]}},"trust_domains":{}}"#, Err("duplicate-member")),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::SqliteError;
 
+use crate::files::trusted::FileError;
 use crate::spiffe::trust_domain::TrustDomain;
 
 /// A refusal or failure; after any of them the store holds what it held before.
@@ -50,8 +51,8 @@ pub(crate) enum StoreError {
     )]
     Locked { path: PathBuf, holder: Option<u32> },
     /// Others than its owner can write what we would trust.
-    #[error("{path} is group- or world-writable (mode {mode:04o}); remove that permission", path = path.display())]
-    Insecure { path: PathBuf, mode: u32 },
+    #[error("the store {0}")]
+    Insecure(#[source] FileError),
     /// What is stored can't be read.
     #[error("the store is damaged; restore it from a backup: {0}")]
     Corrupt(#[source] Box<dyn Error + Send + Sync>),
@@ -76,7 +77,7 @@ impl StoreError {
             Self::OutOfRange(_) => "store-out-of-range",
             Self::ForeignDomain { .. } => "store-foreign-domain",
             Self::Locked { .. } => "store-locked",
-            Self::Insecure { .. } => "store-insecure",
+            Self::Insecure(error) => error.code(),
             Self::Corrupt(_) => "store-corrupt",
             Self::Newer { .. } => "store-newer",
             Self::Url => "store-url",

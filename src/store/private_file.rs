@@ -2,8 +2,10 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::files::trusted;
 
 use super::error::StoreError;
 
@@ -79,15 +81,9 @@ fn holder(file: File) -> Option<u32> {
 
 fn check_mode(path: &Path, metadata: io::Result<fs::Metadata>) -> Result<(), StoreError> {
     let metadata = metadata.map_err(|source| StoreError::Path { path: path.into(), source })?;
-    let mode = metadata.permissions().mode() & PERMISSIONS;
-    if mode & WRITABLE_BY_OTHERS == 0 {
-        return Ok(());
-    }
-    Err(StoreError::Insecure { path: path.into(), mode })
+    trusted::check_mode(path, &metadata).map_err(StoreError::Insecure)
 }
 
 const PRIVATE: u32 = 0o600;
-const PERMISSIONS: u32 = 0o7777;
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Bytes of a process id in decimal, with room to spare.
 const LONGEST_ID: u64 = 20;

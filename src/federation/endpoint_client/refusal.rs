@@ -76,15 +76,19 @@ fn describe(reason: &CertificateError) -> (&'static str, String) {
     {
         return (rejection.code(), rejection.to_string());
     }
-    let code = match reason {
+    (code(reason), reason.to_string())
+}
+
+/// Stable identifier; see docs/problems.md. What our own verifier refuses too has its code.
+fn code(reason: &CertificateError) -> &'static str {
+    match reason {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "expired",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "not-yet-valid",
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "wrong-host",
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "wrong-purpose",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "extended-key-usage",
         CertificateError::UnknownIssuer => "unknown-issuer",
         CertificateError::BadSignature => "bad-signature",
-        CertificateError::BadEncoding => "malformed",
+        CertificateError::BadEncoding => "malformed-certificate",
         _ => "invalid-certificate",
-    };
-    (code, reason.to_string())
+    }
 }

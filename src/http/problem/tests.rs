@@ -9,20 +9,11 @@ fn codes() -> BTreeSet<String> {
     TABLE.iter().map(|kind| kind.code.to_owned()).collect()
 }
 
-/// Headings of one section of docs/problems.md.
-fn documented(section: &str) -> BTreeSet<String> {
-    let text = include_str!("../../../docs/problems.md");
-    let (_, section) = text.split_once(&format!("\n## {section}\n")).unwrap();
-    let section = section.split("\n## ").next().unwrap();
-    section.lines().filter_map(|line| line.strip_prefix("### ")).map(str::to_owned).collect()
-}
-
 #[test]
-fn every_problem_is_in_the_openapi_document_and_in_docs_and_no_other() {
+fn every_problem_is_in_the_openapi_document_and_no_other() {
     let schema = &openapi()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
     let described: BTreeSet<String> = serde_json::from_value(schema.clone()).unwrap();
     assert_eq!(described, codes());
-    assert_eq!(documented("Answers of the admin API"), codes());
 }
 
 #[test]
@@ -46,18 +37,4 @@ fn an_unknown_code_is_our_own_fault_and_stays_inside() {
     let problem = Problem::new("no-such-code", "/secret/path");
     assert_eq!((problem.kind.code, problem.kind.status), ("internal-error", 500));
     assert!(!problem.detail.contains("secret") && problem.cause.unwrap().contains("secret"));
-}
-
-#[test]
-fn every_code_about_files_has_its_paragraph_and_no_paragraph_is_left_over() {
-    let (tls, socket) = (include_str!("../key_pair.rs"), include_str!("../admin_socket.rs"));
-    assert_eq!(documented("Certificates and keys of the bundle endpoint"), codes_in(tls));
-    assert_eq!(documented("Admin socket"), codes_in(socket));
-}
-
-/// What the arms of `code()` return and what is logged, by reading the source.
-fn codes_in(source: &str) -> BTreeSet<String> {
-    let source = source.split("#[cfg(test)]").next().unwrap();
-    let after = |mark| source.split(mark).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned);
-    after("=> \"").chain(after("code = \"")).collect()
 }

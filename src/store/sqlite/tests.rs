@@ -8,6 +8,7 @@ use std::time::Duration;
 use sqlx::{Executor, Row};
 use tempfile::TempDir;
 
+use crate::files::trusted::FileError;
 use crate::spiffe::public_key::Fingerprint;
 use crate::store::Store;
 use crate::store::contract::{LIMITS, accepting, domain, numbered, own, reporting};
@@ -106,8 +107,7 @@ async fn what_others_can_write_is_refused() {
             }
             Err(refusal) => Err(refusal),
         };
-        let named =
-            matches!(&outcome, Err(StoreError::Insecure { path, mode: found }) if path == target && *found == mode);
+        let named = matches!(&outcome, Err(StoreError::Insecure(FileError::Writable { path, mode: found })) if path == target && *found == mode);
         assert_eq!((named, outcome.is_err()), (refused, refused), "{target:?} {mode:o}");
     }
 }
