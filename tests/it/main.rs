@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod architecture;
+mod codes;
 mod conformance;
 mod sources;
