@@ -103,7 +103,10 @@ impl App {
         let own = OwnKeys { publisher: publisher.clone(), problems, endpoints: listeners.tls(), complete: false };
         own.start(&config, &mut tasks).await;
         listeners.serve(&federation, &publisher, &mut tasks);
-        tasks.essential("pollers", async move { Ok(pollers.run(wanted_now).await) });
+        tasks.essential("pollers", async move {
+            pollers.run(wanted_now).await;
+            Ok(())
+        });
         tasks.essential("clock", keep_clock_mark(store, clock, stop.clone()));
         let (configured, configured_now) = watch::channel(config);
         tasks.essential("configuration", source.watch(configured, stop.clone()));

@@ -9,7 +9,10 @@
 //! ```
 //! use std::{error::Error, sync::Arc, time::Duration};
 //!
-//! use comity::*;
+//! use comity::{
+//!     Authority, Bundle, BundleDocument, DomainTrust, TrustDomain, TrustSnapshot, Usage, WitAuthorities, X509Authority,
+//!     render_bundle,
+//! };
 //! use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 //! use rustls::pki_types::UnixTime;
 //!

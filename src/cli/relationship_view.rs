@@ -118,7 +118,7 @@ pub(super) fn argument(trust_domain: &TrustDomain) -> String {
 }
 
 /// The word that the API and the configuration use for it.
-pub(super) fn name_of(value: &impl Serialize) -> String {
+pub(in crate::cli) fn name_of(value: &impl Serialize) -> String {
     let word = serde_json::to_value(value).ok();
     word.as_ref().and_then(serde_json::Value::as_str).unwrap_or(NONE).to_owned()
 }

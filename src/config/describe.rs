@@ -12,10 +12,10 @@ use super::Config;
 pub(crate) fn describe(config: &Config) -> String {
     let mut lines = vec![
         ("trust domain", config.trust_domain.to_string()),
-        ("file", config.file.as_ref().map_or("none".into(), |file| file.display().to_string())),
+        ("file", config.file.as_ref().map_or_else(|| "none".into(), |file| file.display().to_string())),
         ("store", config.store_url.clone()),
         ("admin socket", config.admin_socket.display().to_string()),
-        ("operations", config.operations.map_or("off".into(), |address| format!("http://{address}"))),
+        ("operations", config.operations.map_or_else(|| "off".into(), |address| format!("http://{address}"))),
         ("log", format!("{}, {}", config.log.format.as_str(), config.log.level)),
         ("refresh hint", text(config.refresh_hint)),
         ("authorities", authorities(config)),
@@ -58,7 +58,7 @@ fn relationship(relationship: &FederationRelationship) -> String {
         ChangeControl::Overlapping => "overlapping",
         ChangeControl::Manual => "manual",
     };
-    let stale = relationship.maximum_staleness.map_or("never".into(), |age| format!("after {}", text(age)));
+    let stale = relationship.maximum_staleness.map_or_else(|| "never".into(), |age| format!("after {}", text(age)));
     format!(
         "{trust_domain} at {} ({} by {by}), change control {control}, stale {stale}, polled every {} to {}",
         endpoint.url,

@@ -53,7 +53,7 @@ impl<'a> Section<'a> {
     }
 
     /// The same with values to take where it has none of its own.
-    pub(super) fn or(mut self, defaults: &Section<'a>) -> Self {
+    pub(super) fn or(mut self, defaults: &Self) -> Self {
         self.fallback = defaults.table;
         self
     }

@@ -212,7 +212,7 @@ impl Known {
     /// What the snapshot says of this domain; `None` while there is no bundle.
     pub(crate) fn trusted(&self, maximum_staleness: Option<Duration>) -> Option<Trusted> {
         let bundle = self.bundle.clone()?;
-        let since = |id| self.accepted.memory.since.get(id).map_or(Timestamp::default(), |since| since.at);
+        let since = |id| self.accepted.memory.since.get(id).map_or_else(Timestamp::default, |since| since.at);
         let since = bundle.authorities().ids().map(since).collect();
         Some(Trusted { since, bundle, revision: self.revision?, until: self.stale_at(maximum_staleness) })
     }

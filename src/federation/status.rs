@@ -50,7 +50,7 @@ pub(crate) struct RelationshipStatus {
     pub(crate) last_error: Option<ErrorStatus>,
     pub(crate) consecutive_failures: u64,
     pub(crate) next_poll: Option<Timestamp>,
-    /// Why then: `refresh-hint`, `default-interval`, `authority-expiry`, `retry`, `requested`, `early`, ...
+    /// Why then, in a code of docs/problems.md.
     pub(crate) next_poll_reason: Option<String>,
     pub(crate) soonest_authority_expiry: Option<Timestamp>,
     pub(crate) x509_authorities: usize,

@@ -80,7 +80,7 @@ fn writable(path: &Path, metadata: &Metadata) -> FileError {
 
 /// The folder a path is in, `.` for a bare name.
 pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 fn is_open(metadata: &Metadata) -> bool {

@@ -7,6 +7,7 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider as _};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::relationship_view::name_of;
 use crate::federation::published_bundle::PublishedBundle;
 use crate::federation::status::RelationshipState;
 use crate::federation::timestamp::Timestamp;
@@ -103,14 +104,14 @@ impl Stage {
         narrator.verdict(
             "bank A fetched bank B's bundle (https_spiffe)",
             state == RelationshipState::Current,
-            format!("{}, {state:?}", keys(&fetched)),
+            format!("{}, {}", keys(&fetched), name_of(&state)),
         );
         let fetched = b.has(&self.a.name, "bank B's first fetch", |_| true).await?;
         let state = b.federation.relationship(&self.a.name)?.state;
         narrator.verdict(
             "bank B fetched bank A's bundle (https_web)",
             state == RelationshipState::Current,
-            format!("{}, {state:?}", keys(&fetched)),
+            format!("{}, {}", keys(&fetched), name_of(&state)),
         );
         Ok((a, b))
     }
@@ -194,7 +195,7 @@ impl Stage {
         narrator.verdict(
             "the exchange goes on",
             current,
-            format!("{:?}, sequence {}", status.state, status.sequence.unwrap_or(0)),
+            format!("{}, sequence {}", name_of(&status.state), status.sequence.unwrap_or(0)),
         );
         Ok(a)
     }
