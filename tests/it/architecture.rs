@@ -42,6 +42,9 @@ const NOT_IN_THE_SERVICE: &[&str] = &["hyper-tls", "josekit", "native-tls", "ope
 /// Longest file, in lines before its inline tests.
 const LINES: usize = 500;
 
+/// Most names that the library offers.
+const ITEMS: usize = 60;
+
 fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|modules| modules.contains(&module))
 }
@@ -130,6 +133,15 @@ fn lines_before_tests(text: &str) -> usize {
     let lines: Vec<_> = text.lines().collect();
     let tests = lines.windows(2).position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {"));
     tests.unwrap_or(lines.len())
+}
+
+#[test]
+fn the_library_offers_few_names() {
+    let (_, text) = rust_files("src").into_iter().find(|(file, _)| file == "lib.rs").unwrap();
+    let lists = text.split("pub use ").skip(1).map(|list| list.split(';').next().unwrap());
+    let items: usize = lists.map(|list| list.matches(',').count() + 1).sum();
+    assert!(!text.contains("pub mod ") && !text.contains("::*;"), "src/lib.rs offers a whole module");
+    assert!(items <= ITEMS, "src/lib.rs offers {items} names, {ITEMS} are allowed");
 }
 
 #[test]
