@@ -4,4 +4,5 @@
 mod architecture;
 mod codes;
 mod conformance;
+mod metrics;
 mod sources;
