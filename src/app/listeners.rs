@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::config::{Config, EndpointConfig, EndpointKind};
+use crate::config::{Config, EndpointConfig};
 use crate::federation::Federation;
 use crate::federation::clock::Clock;
 use crate::federation::publisher::Publisher;
@@ -36,13 +36,7 @@ impl Listeners {
             listener::bind(address, limits).map_err(|source| StartError::Bind { address, source })
         };
         let endpoint = |endpoint: &EndpointConfig| {
-            let (certificate, key) = (&endpoint.certificate, &endpoint.private_key);
-            let tls = match endpoint.profile {
-                EndpointKind::HttpsWeb => EndpointTls::web(certificate, key, clock.clone())?,
-                EndpointKind::HttpsSpiffe => {
-                    EndpointTls::spiffe(config.trust_domain.clone(), certificate, key, clock.clone())?
-                }
-            };
+            let tls = endpoint.tls(&config.trust_domain, clock.clone())?;
             Ok((endpoint.clone(), tls, bind(endpoint.listen, &limits(endpoint))?))
         };
         Ok(Self {

@@ -38,7 +38,10 @@ impl OwnKeys {
         let (changed, changes) = watch::channel(loaded);
         let (files, domain, stop) = (config.authorities.clone(), config.trust_domain.clone(), tasks.stop.clone());
         self.publish(&changes.borrow().clone()).await;
-        tasks.essential("authority files", async move { Ok(files.watch(domain, changed, stop).await) });
+        tasks.essential("authority files", async move {
+            files.watch(domain, changed, stop).await;
+            Ok(())
+        });
         tasks.essential("publisher", self.follow(changes, tasks.stop.clone()));
     }
 

@@ -23,7 +23,8 @@ enum Command {
     #[command(after_help = "Example:
   comity config check --config /etc/comity/comity.toml
 
-Exits with 0 if `comity serve` would take it and with 64 if not.")]
+Exits with 0 if it is valid and with 64 if not. Files of keys and certificates may
+come later: what is wrong with them now is told and changes nothing of that.")]
     Check(Check),
 }
 

@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn failed(error: &DemoError) -> ExitCode {
-    eprintln!("error: demo-failed: {error}");
+    eprintln!("error: {}: {error}", error.code());
     ExitCode::FAILURE
 }
 
@@ -57,4 +57,11 @@ enum DemoError {
     Rustls(#[from] rustls::Error),
     #[error("waited 20 s for {0}")]
     Waited(&'static str),
+}
+
+impl DemoError {
+    /// Stable identifier; see docs/problems.md.
+    fn code(&self) -> &'static str {
+        "demo-failed"
+    }
 }

@@ -1,14 +1,19 @@
 //! A valid configuration in a few lines, defaults included.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::time_provider::DefaultTimeProvider;
 
 use crate::federation::relationship::{ChangeControl, EndpointProfile, FederationRelationship};
 use crate::spiffe::authority::SvidType;
+use crate::spiffe::trust_domain::TrustDomain;
 
-use super::Config;
+use super::{Config, EndpointConfig};
 
-/// What `comity config check` prints: the values in force, and what is wrong with the files of keys.
+/// What `comity config check` prints: the values in force, and what is wrong with the files of keys and
+/// certificates, which may come later than the configuration.
 pub(crate) fn describe(config: &Config) -> String {
     let mut lines = vec![
         ("trust domain", config.trust_domain.to_string()),
@@ -20,10 +25,7 @@ pub(crate) fn describe(config: &Config) -> String {
         ("refresh hint", text(config.refresh_hint)),
         ("authorities", authorities(config)),
     ];
-    for endpoint in &config.endpoints {
-        let (profile, address, path) = (endpoint.profile.as_str(), endpoint.listen, &endpoint.path);
-        lines.push(("endpoint", format!("{profile} at https://{address}{path}")));
-    }
+    lines.extend(config.endpoints.iter().map(|one| ("endpoint", endpoint(one, &config.trust_domain))));
     lines.extend(config.relationships.iter().map(|one| ("federation", relationship(one))));
     lines.into_iter().fold(String::from("the configuration is valid\n"), |mut out, (name, value)| {
         writeln!(out, "  {name:14}{value}").expect("a string takes everything");
@@ -44,6 +46,15 @@ fn authorities(config: &Config) -> String {
             format!("{x509} X.509, {jwt} JWT{}", problems.collect::<String>())
         }
     }
+}
+
+fn endpoint(endpoint: &EndpointConfig, trust_domain: &TrustDomain) -> String {
+    let EndpointConfig { profile, listen, path, .. } = endpoint;
+    let certificate = match endpoint.tls(trust_domain, Arc::new(DefaultTimeProvider)) {
+        Ok(tls) => format!("certificate until {}", tls.not_after()),
+        Err(error) => format!("not yet: {error} [{}]", error.code()),
+    };
+    format!("{} at https://{listen}{path}, {certificate}", profile.as_str())
 }
 
 fn relationship(relationship: &FederationRelationship) -> String {
