@@ -103,6 +103,13 @@ fn every_example_is_valid() {
     assert_eq!(seen, 7, "examples besides default.toml");
 }
 
+#[test]
+fn the_readmes_configuration_is_valid() {
+    let readme = read("README.md");
+    let (_, example) = readme.split_once("```toml\n").unwrap();
+    check("../README.md", example.split("```").next().unwrap());
+}
+
 /// What stands under `comity.toml: |` in a ConfigMap.
 fn embedded_toml(yaml: &str) -> String {
     let lines = yaml.lines().skip_while(|line| line.trim() != "comity.toml: |").skip(1);
