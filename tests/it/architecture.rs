@@ -1,6 +1,8 @@
 //! The house keeps its floors: who may import whom, who may use which crate, and how long a file may grow.
 
+use std::collections::BTreeMap;
 use std::env;
+use std::fs;
 use std::process::Command;
 
 use crate::sources::{root, rust_files};
@@ -57,6 +59,23 @@ fn sources() -> impl Iterator<Item = (String, String)> {
 /// The module that a file belongs to: `store` for `store/sql.rs`, `app` for `app.rs`.
 fn module(file: &str) -> &str {
     file.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+#[test]
+fn the_page_shows_each_module_on_its_floor() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let rows = rows.filter_map(|(number, rest)| Some((number.parse::<usize>().ok()?, rest.split(" | ").next()?)));
+    let shown: BTreeMap<&str, usize> =
+        rows.flat_map(|(number, names)| named(names).map(move |it| (it, number))).collect();
+    let ours = sources().map(|(file, _)| module(&file).to_owned()).filter(|name| name != "lib" && name != "main");
+    let ours: BTreeMap<String, usize> = ours.map(|name| (name.clone(), floor(&name).unwrap())).collect();
+    assert_eq!(shown, ours.iter().map(|(name, floor)| (name.as_str(), *floor)).collect());
+}
+
+/// `http` and `telemetry` of "`http/`, `telemetry`".
+fn named(names: &str) -> impl Iterator<Item = &str> {
+    names.split('`').skip(1).step_by(2).map(|name| name.trim_end_matches('/'))
 }
 
 #[test]
