@@ -4,7 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 use rustls::time_provider::DefaultTimeProvider;
 use rustls::{ClientConfig, RootCertStore};
@@ -17,50 +16,32 @@ use crate::federation::status::{
 };
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::public_key::Fingerprint;
+use crate::support::ca::{Ca, Leaf};
 
 use super::key_pair::provider;
 use super::tls::{EndpointTls, TlsFileError};
 
-/// A leaf that is its own issuer, with its key.
+/// A leaf with its key, and the CA that a client trusts for it.
 pub(super) struct Minted {
     pub(super) certificate: String,
     pub(super) private_key: String,
     pub(super) der: CertificateDer<'static>,
+    pub(super) root: CertificateDer<'static>,
 }
 
 pub(super) fn web_leaf() -> Minted {
-    leaf(vec![dns(HOST)], 2090)
+    mint(Leaf { hosts: vec![HOST.into()], ..Leaf::default() })
 }
 
 pub(super) fn svid(id: &str) -> Minted {
-    leaf(vec![uri(id)], 2090)
+    mint(Leaf { uris: vec![id.into()], ..Leaf::default() })
 }
 
-pub(super) fn leaf(names: Vec<SanType>, not_after_year: i32) -> Minted {
-    let mut params = CertificateParams::default();
-    params.subject_alt_names = names;
-    params.not_before = date_time_ymd(2020, 1, 1);
-    params.not_after = date_time_ymd(not_after_year, 1, 1);
-    mint(&params)
-}
-
-pub(super) fn mint(params: &CertificateParams) -> Minted {
-    let mut params = params.clone();
-    // keyUsage digitalSignature, critical: the only one an X509-SVID leaf needs.
-    let mut usage = CustomExtension::from_oid_content(&[2, 5, 29, 15], vec![3, 2, 7, 0x80]);
-    usage.set_criticality(true);
-    params.custom_extensions.push(usage);
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.self_signed(&key).unwrap();
-    Minted { certificate: certificate.pem(), private_key: key.serialize_pem(), der: certificate.der().clone() }
-}
-
-pub(super) fn dns(name: &str) -> SanType {
-    SanType::DnsName(name.try_into().unwrap())
-}
-
-pub(super) fn uri(id: &str) -> SanType {
-    SanType::URI(id.try_into().unwrap())
+pub(super) fn mint(leaf: Leaf) -> Minted {
+    let ca = Ca::web("CA");
+    let identity = ca.issue(leaf);
+    let (certificate, private_key) = (identity.chain_pem(), identity.key_pem());
+    Minted { certificate, private_key, der: identity.chain[0].clone(), root: ca.certificate }
 }
 
 /// A folder with a certificate and a key.
@@ -102,11 +83,11 @@ impl Files {
     }
 }
 
-/// Trusts exactly these leaves.
+/// Trusts the issuers of exactly these leaves.
 pub(super) fn client_config(trusted: &[&Minted]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for minted in trusted {
-        roots.add(minted.der.clone()).unwrap();
+        roots.add(minted.root.clone()).unwrap();
     }
     ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_safe_default_protocol_versions()

@@ -2,25 +2,27 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, SanType};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::http::fixtures::{Files, Minted, dns, leaf, mint, svid, uri, web_leaf};
+use crate::http::fixtures::{Files, Minted, mint, svid, web_leaf};
+use crate::support::ca::Leaf;
 
 #[test]
 fn fes_07_a_web_certificate_names_a_host_and_fits_its_key() {
-    let ip = SanType::IpAddress([127, 0, 0, 1].into());
+    let ip = Leaf { addresses: vec![[127, 0, 0, 1].into()], ..Leaf::default() };
+    let uri = Leaf { uris: vec!["spiffe://a.example/x".into()], ..Leaf::default() };
+    let expired = Leaf { hosts: vec!["a.example".into()], not_after: YEAR_2021, ..Leaf::default() };
     let other_key = Minted { private_key: web_leaf().private_key, ..web_leaf() };
     let no_key = Minted { private_key: "nothing".into(), ..web_leaf() };
     let garbled = Minted { certificate: web_leaf().certificate.replacen("MI", "AA", 1), ..web_leaf() };
     let cut = Minted { certificate: web_leaf().certificate[..200].into(), ..web_leaf() };
     for (name, minted, expected) in [
         ("DNS name", web_leaf(), None),
-        ("IP address", leaf(vec![ip], 2090), None),
-        ("common name only", leaf(vec![], 2090), Some("certificate-without-host")),
-        ("URI only", leaf(vec![uri("spiffe://a.example/x")], 2090), Some("certificate-without-host")),
-        ("expired", leaf(vec![dns("a.example")], 2021), Some("certificate-expired")),
+        ("IP address", mint(ip), None),
+        ("common name only", mint(Leaf::default()), Some("certificate-without-host")),
+        ("URI only", mint(uri), Some("certificate-without-host")),
+        ("expired", mint(expired), Some("certificate-expired")),
         ("another key", other_key, Some("private-key-mismatch")),
         ("no key", no_key, Some("private-key-missing")),
         ("garbled", garbled, Some("malformed-certificate")),
@@ -33,17 +35,16 @@ fn fes_07_a_web_certificate_names_a_host_and_fits_its_key() {
 
 #[test]
 fn fes_08_an_svid_is_one_of_our_trust_domain() {
-    let two = leaf(vec![uri("spiffe://a.example/x"), uri("spiffe://a.example/y")], 2090);
-    let mut ca = CertificateParams::default();
-    ca.subject_alt_names = vec![uri("spiffe://a.example/x")];
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let named = |names: &[&str]| Leaf { uris: names.iter().map(|&name| name.into()).collect(), ..Leaf::default() };
+    let two = mint(named(&["spiffe://a.example/x", "spiffe://a.example/y"]));
+    let ca = mint(Leaf { is_ca: true, ..named(&["spiffe://a.example/x"]) });
     for (name, minted, expected) in [
         ("ours", svid("spiffe://a.example/comity"), None),
         ("foreign", svid("spiffe://b.example/comity"), Some("foreign-svid")),
         ("root path", svid("spiffe://a.example"), Some("not-an-svid")),
         ("two URIs", two, Some("not-an-svid")),
         ("no URI", web_leaf(), Some("not-an-svid")),
-        ("CA", mint(&ca), Some("not-an-svid")),
+        ("CA", ca, Some("not-an-svid")),
     ] {
         assert_eq!(Files::with(&minted).spiffe("a.example").err().map(|error| error.code()), expected, "{name}");
     }
@@ -147,3 +148,5 @@ async fn watched(tls: &EndpointTls, expected: &Minted, change: impl FnOnce()) {
     stop.cancel();
     tasks.join_all().await;
 }
+
+const YEAR_2021: u64 = 1_609_459_200;
