@@ -53,7 +53,9 @@ fn floor(module: &str) -> Option<usize> {
 
 /// The files of `src/` that aren't tests as a whole.
 fn sources() -> impl Iterator<Item = (String, String)> {
-    rust_files("src").into_iter().filter(|(file, _)| !file.ends_with("/tests.rs") && !file.contains("/tests/"))
+    let of_tests =
+        |file: &str| file.contains("/tests/") || file.ends_with("/tests.rs") || file.ends_with("/fixtures.rs");
+    rust_files("src").into_iter().filter(move |(file, _)| !of_tests(file))
 }
 
 /// The module that a file belongs to: `store` for `store/sql.rs`, `app` for `app.rs`.
