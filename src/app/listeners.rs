@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tracing::field::display;
 use tracing::info;
 
 use crate::config::{Config, EndpointConfig};
@@ -62,7 +63,8 @@ impl Listeners {
         let shown = endpoints.iter().map(|(_, tls, _)| tls.clone()).collect();
         for (config, tls, listener) in endpoints {
             let profile = config.profile.as_str();
-            info!(profile, address = ?listener.local_addr().ok(), path = config.path, "serving the bundle endpoint");
+            let address = listener.local_addr().ok().map(display);
+            info!(profile, address, path = config.path, "serving the bundle endpoint");
             tasks.essential("tls files", watch_tls(tls.clone(), metrics.clone(), tasks.stop.clone()));
             let (published, metrics, stop) = (publisher.published(), metrics.clone(), tasks.stop.clone());
             tasks.essential(profile, async move {
@@ -73,7 +75,8 @@ impl Listeners {
             });
         }
         if let Some(listener) = operations {
-            info!(address = ?listener.local_addr().ok(), "serving health and metrics");
+            let address = listener.local_addr().ok().map(display);
+            info!(address, "serving health and metrics");
             let operations = Operations { federation: federation.clone(), metrics, endpoints: shown };
             tasks.essential("operations", serve_operations(listener, operations, tasks.stop.clone()));
         }
