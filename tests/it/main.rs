@@ -4,6 +4,7 @@
 mod architecture;
 mod codes;
 mod conformance;
+mod endurance;
 mod metrics;
 mod partner;
 mod process;

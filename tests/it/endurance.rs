@@ -1,0 +1,110 @@
+//! What survives when the service is killed again and again while its peer rotates.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use tokio::task::JoinSet;
+
+use crate::partner::Partner;
+use crate::process::{Home, within};
+use crate::support::ca::Ca;
+
+#[tokio::test]
+async fn kill_9_never_takes_back_what_was_reported_as_accepted() {
+    let partner = Arc::new(Partner::start().await);
+    let home = partner.home("minimum_interval = \"1s\"");
+    let mut rotation = JoinSet::new();
+    partner.publishes(1, &[&Ca::of("b.example")]);
+    rotation.spawn(rotate_on_every_fetch(partner.clone()));
+
+    let mut reported = Reported::default();
+    for round in 0..KILLS {
+        killed_while_it_starts(&home).await;
+        let service = home.start().await;
+        reported.add(&home.admin("GET", "/v1/relationships/b.example").await.json());
+        reported.add(&home.refreshed().await);
+        let after = Duration::from_millis(fastrand::u64(0..LONGEST_LIFE));
+        let _ = tokio::time::timeout(after, reported.poll_for_ever(&home)).await;
+        assert!(service.log().iter().all(|line| !line.contains("\"level\":\"ERROR\"")), "round {round}");
+        service.kill().await;
+    }
+
+    let service = home.start().await;
+    for _ in 0..3 {
+        reported.add(&home.refreshed().await);
+    }
+    service.stop().await;
+    assert!(reported.accepted.len() >= 3, "{reported:?}");
+    let stored = stored(&home).await;
+    for (revision, sequence) in &reported.accepted {
+        assert_eq!(stored.get(revision), Some(sequence), "revision {revision} of {reported:?}");
+    }
+}
+
+async fn killed_while_it_starts(home: &Home) {
+    let service = home.launch(&[]);
+    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..LONGEST_START))).await;
+    service.kill().await;
+}
+
+/// Each answer is another bundle than the one before: the current key, and the next one.
+async fn rotate_on_every_fetch(partner: Arc<Partner>) {
+    let mut current = Ca::of("b.example");
+    for sequence in 2.. {
+        let fetches = usize::try_from(sequence).unwrap() - 1;
+        partner.peer.saw_requests(fetches).await;
+        let next = Ca::of("b.example");
+        partner.publishes(sequence, &[&current, &next]);
+        current = next;
+    }
+}
+
+/// Everything that the service ever said it accepted: the sequence by revision.
+#[derive(Debug, Default)]
+struct Reported {
+    accepted: BTreeMap<u64, u64>,
+}
+
+impl Reported {
+    async fn poll_for_ever(&mut self, home: &Home) {
+        loop {
+            let status = within(home.refreshed()).await;
+            self.add(&status);
+        }
+    }
+
+    fn add(&mut self, status: &Value) {
+        let (Some(revision), Some(sequence)) = (status["revision"].as_u64(), status["sequence"].as_u64()) else {
+            assert!(self.accepted.is_empty(), "{status} after {self:?}");
+            return;
+        };
+        if let Some((last_revision, last_sequence)) = self.accepted.last_key_value() {
+            assert!(revision >= *last_revision && sequence >= *last_sequence, "{status} after {self:?}");
+            assert_eq!(revision == *last_revision, sequence == *last_sequence, "{status} after {self:?}");
+        }
+        self.accepted.insert(revision, sequence);
+    }
+}
+
+/// The sequence of every revision in the history.
+async fn stored(home: &Home) -> BTreeMap<u64, u64> {
+    let options = SqliteConnectOptions::new().filename(home.path("comity.db"));
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let rows = sqlx::query("SELECT number, bundle FROM revisions").fetch_all(&pool).await.unwrap();
+    let read = |row: &sqlx::sqlite::SqliteRow| {
+        let document: Value = serde_json::from_slice(row.get("bundle")).unwrap();
+        (u64::try_from(row.get::<i64, _>("number")).unwrap(), document["spiffe_sequence"].as_u64().unwrap())
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Rounds, in each of which it is killed at its start and later.
+const KILLS: usize = 15;
+/// Milliseconds from the start to the kill, at most.
+const LONGEST_START: u64 = 100;
+/// Milliseconds from the first answer to the kill, at most.
+const LONGEST_LIFE: u64 = 300;
