@@ -8,6 +8,8 @@ mod endurance;
 mod metrics;
 mod partner;
 mod process;
+mod publish;
+mod publisher;
 mod serve;
 mod sources;
 mod support;
