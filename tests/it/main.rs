@@ -4,6 +4,7 @@
 mod architecture;
 mod codes;
 mod conformance;
+mod endpoint;
 mod endurance;
 mod metrics;
 mod partner;
