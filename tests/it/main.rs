@@ -11,6 +11,7 @@ mod partner;
 mod process;
 mod publish;
 mod publisher;
+mod readers;
 mod serve;
 mod sources;
 mod support;
