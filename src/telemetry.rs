@@ -1,6 +1,6 @@
 //! Logging: text or JSON on standard error.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::str::FromStr;
 
 use tracing::level_filters::LevelFilter;
@@ -47,6 +47,7 @@ impl FromStr for LogFormat {
 /// Starts logging for the process. Whoever comes second changes nothing and gets `false`.
 pub(crate) fn start(log: LogConfig) -> bool {
     let layer = fmt::layer().with_writer(io::stderr);
+    let layer = if io::stderr().is_terminal() { layer } else { layer.with_ansi(false) };
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match log.format {
         LogFormat::Text => Box::new(layer.with_filter(filter(log.level))),
         LogFormat::Json => Box::new(layer.json().flatten_event(true).with_filter(filter(log.level))),

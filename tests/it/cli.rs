@@ -281,3 +281,21 @@ async fn a_document_served_after_a_rollback_is_listed_with_what_would_change() {
     }
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_text_log_holds_nothing_that_a_terminal_would_act_on() {
+    let evil = "\u{1b}[2J\r\u{9b}31m";
+    let first = Ca::of("b.example");
+    let partner = Partner::start().await;
+    let jwt = crate::support::jwks::jwt_element(evil, &rcgen_spki());
+    partner.peer.answer(Answer::ok(document(Some(1), None, &[x509_element(&first), jwt])));
+    let home = partner.home("");
+    let service = home.launch(&["--set", "log.format=text"]);
+    partner.peer.saw_requests(1).await;
+    crate::process::until(async || service.log().join("\n"), |log| log.contains("bundle accepted")).await;
+    partner.peer.answer(Answer::redirect(302, &format!("https://127.0.0.1:1/{evil}")));
+    home.refreshed().await;
+    service.signal("TERM").await;
+    let (_, log) = service.ended().await;
+    assert!(log.chars().all(|c| c == '\n' || !c.is_control()), "{log:?}");
+}
