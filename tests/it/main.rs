@@ -8,6 +8,7 @@ mod conformance;
 mod endpoint;
 mod endurance;
 mod metrics;
+mod openapi;
 mod partner;
 mod process;
 mod publish;

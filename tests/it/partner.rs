@@ -23,10 +23,15 @@ impl Partner {
         self.peer.answer(Answer::ok(document_of(sequence, authorities)));
     }
 
+    /// The CA of its certificate, for `web.pem`.
+    pub(crate) fn web_pem(&self) -> String {
+        self.web.pem()
+    }
+
     /// A home that federates with it; `policy` adds keys to the relationship.
     pub(crate) fn home(&self, policy: &str) -> Home {
         let home = Home::new("");
-        home.write("web.pem", self.web.pem());
+        home.write("web.pem", self.web_pem());
         home.configure(&self.relationship(policy));
         home
     }

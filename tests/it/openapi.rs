@@ -1,0 +1,257 @@
+//! `openapi.yaml` is held against the running service: what it says is so, and nothing else is there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::LazyLock;
+
+use config::{Config, File, FileFormat};
+use serde_json::{Value, json};
+
+use crate::partner::Partner;
+use crate::process::{Home, Service};
+use crate::publisher::Publisher;
+use crate::sources::root;
+use crate::support::ca::Ca;
+use crate::wire::{Connection, Response};
+
+#[tokio::test]
+async fn every_documented_operation_answers_as_documented() {
+    let world = World::start().await;
+    let mut called = BTreeSet::new();
+    for (name, method, path, body, status) in [
+        ("/", "GET", "/", Value::Null, 200),
+        ("/", "HEAD", "/", Value::Null, 200),
+        ("/", "POST", "/", Value::Null, 405),
+        ("/", "GET", "/other", Value::Null, 404),
+        ("/healthz", "GET", "/healthz", Value::Null, 200),
+        ("/healthz", "HEAD", "/healthz", Value::Null, 200),
+        ("/readyz", "GET", "/readyz", Value::Null, 200),
+        ("/readyz", "HEAD", "/readyz", Value::Null, 200),
+        ("/metrics", "GET", "/metrics", Value::Null, 200),
+        ("/metrics", "HEAD", "/metrics", Value::Null, 200),
+        ("/v1/status", "GET", "/v1/status", Value::Null, 200),
+        ("/v1/status", "HEAD", "/v1/status", Value::Null, 200),
+        ("/v1/relationships", "GET", "/v1/relationships", Value::Null, 200),
+        ("/v1/relationships", "HEAD", "/v1/relationships", Value::Null, 200),
+        (ONE, "GET", "/v1/relationships/b.example", Value::Null, 200),
+        (ONE, "HEAD", "/v1/relationships/b.example", Value::Null, 200),
+        (ONE, "GET", "/v1/relationships/c.example", Value::Null, 404),
+        (ONE, "GET", "/v1/relationships/C", Value::Null, 400),
+        (REFRESH, "POST", "/v1/relationships/b.example/refresh", Value::Null, 200),
+        (REFRESH, "POST", "/v1/relationships/c.example/refresh", Value::Null, 404),
+        ("/v1/bundle", "GET", "/v1/bundle", Value::Null, 200),
+        ("/v1/bundle", "GET", "/v1/bundle?format=pem", Value::Null, 200),
+        ("/v1/bundle", "GET", "/v1/bundle?format=der", Value::Null, 400),
+        ("/v1/bundle", "HEAD", "/v1/bundle", Value::Null, 200),
+        ("/v1/bundles", "GET", "/v1/bundles", Value::Null, 200),
+        ("/v1/bundles", "HEAD", "/v1/bundles", Value::Null, 200),
+        (HELD, "GET", "/v1/bundles/b.example/held", Value::Null, 200),
+        (HELD, "HEAD", "/v1/bundles/b.example/held", Value::Null, 200),
+        (HELD, "GET", "/v1/bundles/c.example/held", Value::Null, 404),
+        (REJECT, "POST", "/v1/bundles/b.example/reject", json!({ "digest": "0".repeat(64) }), 404),
+        (REJECT, "POST", "/v1/bundles/b.example/reject", json!({ "digest": "short" }), 400),
+        (REJECT, "POST", "/v1/bundles/b.example/reject", json!({ "digest": world.first, "more": 1 }), 400),
+        (ACCEPT, "POST", "/v1/bundles/b.example/accept", json!({ "digest": world.first }), 200),
+        (ACCEPT, "POST", "/v1/bundles/b.example/accept", json!({ "digest": world.first }), 404),
+        (BUNDLE, "GET", "/v1/bundles/b.example", Value::Null, 200),
+        (BUNDLE, "HEAD", "/v1/bundles/b.example", Value::Null, 200),
+        (BUNDLE, "GET", "/v1/bundles/c.example", Value::Null, 404),
+        ("/v1/bundles", "GET", "/v1/bundles", Value::Null, 200),
+    ] {
+        let answer = world.call(name, method, path, &body).await;
+        assert_eq!(answer.status, status, "{method} {path} {body}: {answer:?}");
+        conforms(name, method, &answer);
+        called.insert((name.to_owned(), method.to_ascii_lowercase()));
+    }
+    world.offers_a_second_document().await;
+    let held = world.call(HELD, "GET", "/v1/bundles/b.example/held", &Value::Null).await;
+    conforms(HELD, "GET", &held);
+    let digest = &held.json()["held"][0]["digest"];
+    let rejected = world.call(REJECT, "POST", "/v1/bundles/b.example/reject", &json!({ "digest": digest })).await;
+    assert_eq!(rejected.status, 200);
+    conforms(REJECT, "POST", &rejected);
+
+    let documented: BTreeSet<_> = operations().into_iter().filter(|one| !called.contains(one)).collect();
+    assert!(documented.is_empty(), "never called: {documented:?}");
+    world.service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_documented_is_not_there() {
+    let world = World::start().await;
+    let documented = operations();
+    let paths: BTreeSet<_> = documented.iter().map(|(path, _)| path.clone()).collect();
+    for path in &paths {
+        let url = path.replace("{trust_domain}", "b.example");
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            if documented.contains(&(path.clone(), method.to_ascii_lowercase())) {
+                continue;
+            }
+            let answer = world.call(path, method, &url, &Value::Null).await;
+            assert_eq!(answer.status, 405, "{method} {url}: {answer:?}");
+            assert!(!answer.header("allow").is_empty(), "{method} {url}: {answer:?}");
+        }
+    }
+    for (name, path) in [
+        ("/v1/status", "/"),
+        ("/v1/status", "/v1"),
+        ("/v1/status", "/v1/status/"),
+        ("/v1/status", "/v2/status"),
+        ("/v1/status", "/healthz"),
+        ("/v1/status", "/v1/relationships/b.example/delete"),
+        ("/v1/status", "/v1/bundles/b.example/held/0"),
+        ("/healthz", "/"),
+        ("/healthz", "/v1/status"),
+        ("/", "/healthz"),
+        ("/", "/v1/status"),
+    ] {
+        let answer = world.call(name, "GET", path, &Value::Null).await;
+        assert_eq!(answer.status, 404, "{path} where {name} is: {answer:?}");
+    }
+    let media = world.connect("/v1/status").await.ask("POST", "/v1/bundles/b.example/accept", &[]).await.unwrap();
+    assert_eq!(media.status, 415);
+    conforms(ACCEPT, "POST", &media);
+    let large = json!({ "digest": "0".repeat(100_000) });
+    let large = world.call(ACCEPT, "POST", "/v1/bundles/b.example/accept", &large).await;
+    assert_eq!(large.status, 413);
+    conforms(ACCEPT, "POST", &large);
+    world.service.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_ready_says_so_as_documented() {
+    let publisher = Publisher::new(&[("ca.pem", "not yet")], "[operations]\nlisten = \"127.0.0.1:0\"\n");
+    let (mut service, _) = publisher.start().await;
+    let mut platform = Connection::tcp(service.address("operations").await).await.unwrap();
+    let answer = platform.ask("GET", "/readyz", &[]).await.unwrap();
+    assert_eq!(answer.status, 503);
+    conforms("/readyz", "GET", &answer);
+    let bundle = publisher.home.admin("GET", "/v1/bundle").await;
+    assert_eq!((bundle.status, &bundle.json()["code"]), (404, &json!("no-bundle")));
+    conforms("/v1/bundle", "GET", &bundle);
+    service.stop().await;
+}
+
+/// A service with all three listeners and a relationship whose first bundle waits.
+struct World {
+    partner: Partner,
+    authority: Ca,
+    home: Home,
+    service: Service,
+    endpoint: std::net::SocketAddr,
+    operations: std::net::SocketAddr,
+    /// The digest of the document that waits.
+    first: String,
+}
+
+impl World {
+    async fn start() -> Self {
+        let (partner, authority) = (Partner::start().await, Ca::of("b.example"));
+        partner.publishes(1, &[&authority]);
+        let publisher = Publisher::new(&[("ca.pem", &Ca::of("a.example").pem())], "");
+        publisher.home.write("web.pem", partner.web_pem());
+        let operations = "[operations]\nlisten = \"127.0.0.1:0\"\n";
+        publisher.configure("", &(partner.relationship("change_control = \"manual\"") + operations));
+        let (mut service, endpoint) = publisher.start().await;
+        let operations = service.address("operations").await;
+        let home = publisher.home;
+        let first = home.refreshed().await["held"][0]["digest"].as_str().unwrap().to_owned();
+        Self { partner, authority, home, service, endpoint, operations, first }
+    }
+
+    async fn offers_a_second_document(&self) {
+        self.partner.publishes(2, &[&self.authority, &Ca::of("b.example")]);
+        self.home.refreshed().await;
+    }
+
+    /// Connects to the listener that a documented path belongs to.
+    async fn connect(&self, documented: &str) -> Connection {
+        match documented {
+            "/" => Connection::tls(self.endpoint).await.unwrap(),
+            "/healthz" | "/readyz" | "/metrics" => Connection::tcp(self.operations).await.unwrap(),
+            _ => Connection::unix(&self.home.path("admin.sock")).await.unwrap(),
+        }
+    }
+
+    async fn call(&self, documented: &str, method: &str, path: &str, body: &Value) -> Response {
+        let mut connection = self.connect(documented).await;
+        match body {
+            Value::Null => connection.ask(method, path, &[]).await.unwrap(),
+            body => connection.order(path, body).await.unwrap(),
+        }
+    }
+}
+
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let text = fs::read_to_string(root().join("openapi.yaml")).unwrap();
+    let read = Config::builder().add_source(File::from_str(&text, FileFormat::Yaml)).build().unwrap();
+    read.try_deserialize().unwrap()
+});
+
+/// Every documented path with its methods.
+fn operations() -> BTreeSet<(String, String)> {
+    let methods = ["get", "head", "post", "put", "patch", "delete", "options"];
+    let paths = DOCUMENT["paths"].as_object().unwrap().iter();
+    let of = |(path, item): (&String, &Value)| {
+        let there = methods.iter().filter(|method| item.get(method).is_some());
+        there.map(|method| (path.clone(), (*method).to_owned())).collect::<Vec<_>>()
+    };
+    paths.flat_map(of).collect()
+}
+
+/// Holds an answer to the document: its status, its content type, its headers and its body.
+fn conforms(path: &str, method: &str, answer: &Response) {
+    let method = method.to_ascii_lowercase();
+    let responses = match DOCUMENT["paths"][path].get(&method) {
+        Some(operation) => &operation["responses"],
+        // A method that is not documented is refused as for the documented one.
+        None => &DOCUMENT["paths"][path]["get"]["responses"],
+    };
+    let response = responses.get(answer.status.to_string()).or_else(|| responses.get("default"));
+    let response = resolved(response.unwrap_or_else(|| panic!("{} of {path} is not documented", answer.status)));
+    for (name, header) in response["headers"].as_object().into_iter().flatten() {
+        let value = json!(answer.headers.get(&name.to_ascii_lowercase()));
+        valid(&header["schema"], &value, &format!("{name} of {path}"));
+    }
+    let content_type = answer.header("content-type").split(';').next().unwrap();
+    match response["content"].as_object() {
+        None => assert!(answer.body.is_empty(), "{path}: {answer:?}"),
+        Some(content) => {
+            let media = content.get(content_type);
+            let media = media.unwrap_or_else(|| panic!("{content_type:?} of {path} is not documented: {answer:?}"));
+            if method != "head" {
+                valid(&media["schema"], &body(content_type, answer), &format!("{method} {path}"));
+            }
+        }
+    }
+}
+
+fn body(content_type: &str, answer: &Response) -> Value {
+    match content_type.ends_with("json") {
+        true => answer.json(),
+        false => json!(String::from_utf8(answer.body.clone()).unwrap()),
+    }
+}
+
+fn resolved(value: &Value) -> &Value {
+    match value["$ref"].as_str() {
+        Some(reference) => DOCUMENT.pointer(&reference[1..]).unwrap(),
+        None => value,
+    }
+}
+
+fn valid(schema: &Value, value: &Value, what: &str) {
+    let schema = json!({ "allOf": [schema], "components": DOCUMENT["components"] });
+    let options = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
+    let validator = options.build(&schema).unwrap();
+    let faults: Vec<_> =
+        validator.iter_errors(value).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+    assert!(faults.is_empty(), "{what}: {value}\n{}", faults.join("\n"));
+}
+
+const ONE: &str = "/v1/relationships/{trust_domain}";
+const REFRESH: &str = "/v1/relationships/{trust_domain}/refresh";
+const BUNDLE: &str = "/v1/bundles/{trust_domain}";
+const HELD: &str = "/v1/bundles/{trust_domain}/held";
+const ACCEPT: &str = "/v1/bundles/{trust_domain}/accept";
+const REJECT: &str = "/v1/bundles/{trust_domain}/reject";
