@@ -11,7 +11,9 @@ use tokio::task::JoinSet;
 
 use crate::partner::Partner;
 use crate::process::{Home, within};
+use crate::publisher::{Publisher, fetch, sequence};
 use crate::support::ca::Ca;
+use crate::wire::Response;
 
 #[tokio::test]
 async fn kill_9_never_takes_back_what_was_reported_as_accepted() {
@@ -90,6 +92,32 @@ impl Reported {
     }
 }
 
+#[tokio::test]
+async fn seq_02_kill_9_never_takes_back_a_bundle_of_ours_that_somebody_saw() {
+    let publisher = Publisher::new(&[("ca.pem", &Ca::of("a.example").pem())], "");
+    let mut seen: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    for round in 0..KILLS {
+        let (service, address) = publisher.start().await;
+        let mut see = |answer: Response| {
+            let number = sequence(&answer);
+            assert!(seen.keys().all(|before| *before <= number), "round {round}: {number} after {:?}", seen.keys());
+            let bytes = seen.entry(number).or_insert_with(|| answer.body.clone());
+            assert_eq!(*bytes, answer.body, "round {round}: {number} was used twice");
+        };
+        see(fetch(address).await);
+        publisher.home.write("ca/ca.pem", Ca::of("a.example").pem());
+        let after = Duration::from_millis(fastrand::u64(0..LONGEST_ROTATION));
+        let looking = async {
+            loop {
+                see(fetch(address).await);
+            }
+        };
+        let _ = tokio::time::timeout(after, looking).await;
+        service.kill().await;
+    }
+    publisher.start().await.0.stop().await;
+}
+
 /// The sequence of every revision in the history.
 async fn stored(home: &Home) -> BTreeMap<u64, u64> {
     let options = SqliteConnectOptions::new().filename(home.path("comity.db"));
@@ -108,3 +136,5 @@ const KILLS: usize = 15;
 const LONGEST_START: u64 = 100;
 /// Milliseconds from the first answer to the kill, at most.
 const LONGEST_LIFE: u64 = 300;
+/// Milliseconds from a change of our keys to the kill, at most; the change is noticed in between.
+const LONGEST_ROTATION: u64 = 600;
