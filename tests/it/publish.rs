@@ -95,6 +95,27 @@ async fn the_last_key_is_not_revoked_by_an_empty_folder_nor_by_a_restart_with_on
 }
 
 #[tokio::test]
+async fn a_file_that_breaks_while_the_service_is_down_keeps_its_keys_and_one_that_goes_takes_them() {
+    let (one, two) = (Ca::of("a.example"), Ca::of("a.example"));
+    let publisher = Publisher::new(&[("one.pem", &one.pem()), ("two.pem", &two.pem())], "");
+    let (service, address) = publisher.start().await;
+    let before = publishes(address, &[&one, &two]).await;
+    service.stop().await;
+
+    publisher.home.write("ca/two.pem", "half of it");
+    let (service, address) = publisher.start().await;
+    assert_eq!(fetch(address).await, before);
+    service.stop().await;
+
+    fs::remove_file(publisher.home.path("ca/two.pem")).unwrap();
+    let (service, address) = publisher.start().await;
+    let after = fetch(address).await;
+    assert_eq!(after.json()["keys"].as_array().unwrap().len(), 1);
+    assert!(sequence(&after) > sequence(&before));
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn seq_02_the_number_survives_restarts_and_rises_with_the_refresh_hint_and_after_a_lost_store() {
     let one = Ca::of("a.example");
     let publisher = Publisher::new(&[("one.pem", &one.pem())], "");
