@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
@@ -103,6 +104,37 @@ async fn relationships_follow_the_file_and_a_hangup_without_a_restart() {
     service.signal("HUP").await;
     service.logged(before, |line| line["message"] == "configuration reloaded").await;
     service.stop().await;
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_written_in_place_or_swapped_by_kubernetes_is_followed() {
+    let partner = Partner::start().await;
+    let home = partner.home("");
+    let with = |policy: &str| {
+        home.configure(&partner.relationship(policy));
+        fs::read(home.config()).unwrap()
+    };
+    let versions = ["manual", "overlapping", "automatic", "manual"].map(|mode| (mode, mode_line(mode)));
+    let versions = versions.map(|(mode, line)| (mode, with(&line)));
+    home.write("..1/comity.toml", &versions[2].1);
+    home.write("..2/comity.toml", &versions[3].1);
+    let _service = home.start().await;
+    let mode = async || home.admin("GET", "/v1/relationships/b.example").await.json()["change_control"].clone();
+    for (expected, bytes) in &versions[..2] {
+        fs::write(home.config(), bytes).unwrap();
+        until(mode, |mode| mode == expected).await;
+    }
+    symlink("..1", home.path("..data")).unwrap();
+    symlink("..data/comity.toml", home.path("link")).unwrap();
+    fs::rename(home.path("link"), home.config()).unwrap();
+    until(mode, |mode| mode == "automatic").await;
+    symlink("..2", home.path("link")).unwrap();
+    fs::rename(home.path("link"), home.path("..data")).unwrap();
+    until(mode, |mode| mode == "manual").await;
+}
+
+fn mode_line(mode: &str) -> String {
+    format!("change_control = \"{mode}\"")
 }
 
 #[tokio::test]
