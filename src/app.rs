@@ -165,9 +165,10 @@ impl Tasks {
     }
 }
 
-/// Remembers the highest time seen, so that a clock set back is noticed after a restart too.
+/// Remembers the highest time seen, so that a clock set back is noticed after a restart too; at once
+/// after the start, so that a mark that was reset stays reset.
 async fn keep_clock_mark(store: Arc<dyn Store>, clock: Arc<Clock>, stop: CancellationToken) -> io::Result<()> {
-    while stop.run_until_cancelled(tokio::time::sleep(CLOCK_MARK)).await.is_some() {
+    loop {
         if let Some(behind) = clock.went_back() {
             error!(
                 code = "clock-went-back",
@@ -178,8 +179,10 @@ async fn keep_clock_mark(store: Arc<dyn Store>, clock: Arc<Clock>, stop: Cancell
         if let Err(error) = store.put_clock_mark(clock.now().as_secs()).await {
             warn!(code = error.code(), %error, "time not recorded");
         }
+        if stop.run_until_cancelled(tokio::time::sleep(CLOCK_MARK)).await.is_none() {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 async fn follow_configuration(

@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 
 use serde_json::Value;
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use crate::partner::Partner;
 use crate::process::{Home, until, within};
@@ -135,6 +137,28 @@ async fn a_configuration_that_is_written_in_place_or_swapped_by_kubernetes_is_fo
 
 fn mode_line(mode: &str) -> String {
     format!("change_control = \"{mode}\"")
+}
+
+#[tokio::test]
+async fn a_clock_behind_the_highest_time_seen_is_no_readiness_until_the_mark_is_reset() {
+    let partner = Partner::start().await;
+    partner.publishes(1, &[&Ca::of("b.example")]);
+    let home = partner.home("");
+    home.configure(&(partner.relationship("") + "[operations]\nlisten = \"127.0.0.1:0\"\n"));
+    home.start().await.stop().await;
+    let store = SqliteConnectOptions::new().filename(home.path("comity.db"));
+    let mut store = SqliteConnection::connect_with(&store).await.unwrap();
+    sqlx::query("UPDATE store SET clock_mark = unixepoch() + 3600").execute(&mut store).await.unwrap();
+    store.close().await.unwrap();
+
+    for (arguments, ready) in [(&[][..], false), (&["--reset-clock"], true), (&[], true)] {
+        let mut service = home.launch(arguments);
+        let mut platform = Connection::tcp(service.address("operations").await).await.unwrap();
+        let mut answer = async || platform.ask("GET", "/readyz", &[]).await.unwrap().json();
+        let clock = |answer: &Value| answer["reasons"].to_string().contains("clock-went-back");
+        assert_eq!(clock(&answer().await), !ready, "{arguments:?}");
+        service.stop().await;
+    }
 }
 
 #[tokio::test]
