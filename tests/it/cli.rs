@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::partner::Partner;
-use crate::process::{Finished, Home, run};
+use crate::process::{Finished, Home, run, signal, within};
 use crate::publisher::Publisher;
 use crate::support::answer::Answer;
 use crate::support::ca::{Ca, KeyType, authority};
@@ -50,6 +50,26 @@ async fn relationships_are_listed_shown_polled_and_summed_up() {
         assert_eq!(answer.code, Some(0), "{command:?}: {answer:?}");
         assert_eq!(answer.json().pointer(pointer), Some(&expected), "{command:?}: {}", answer.out);
     }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_until_it_is_interrupted_or_its_reader_is_gone() {
+    let partner = Partner::start().await;
+    partner.publishes(1, &[&Ca::of("b.example")]);
+    let home = partner.home("");
+    let service = home.start().await;
+    let status = ["federation", "status", "--watch", "1", "--output", "json"];
+    let (mut watch, lines) = home.watch(&status, 2).await;
+    for line in lines {
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["service"]["trust_domain"], "a.example");
+    }
+    assert_eq!(watch.wait().await.unwrap().code(), Some(1), "nobody reads any more");
+
+    let (mut watch, _) = home.watch(&["federation", "status", "--watch", "3600"], 1).await;
+    signal(&watch, "INT").await;
+    assert_eq!(within(watch.wait()).await.unwrap().code(), Some(0));
     service.stop().await;
 }
 

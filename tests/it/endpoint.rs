@@ -142,6 +142,38 @@ async fn a_slow_or_silent_client_holds_nobody_up() {
     service.stop().await;
 }
 
+#[tokio::test]
+async fn as_many_keys_as_peers_read_are_published_and_not_one_more() {
+    let pem: Vec<_> = (0..257).map(|_| Ca::of("a.example").pem()).collect();
+    let publisher = Publisher::new(&[("ca.pem", &pem[..256].concat())], "");
+    let (mut service, address) = publisher.start().await;
+    let all = fetch(address).await;
+    assert_eq!(all.json()["keys"].as_array().unwrap().len(), 256);
+    assert!(all.body.len() < 1 << 20, "{} bytes", all.body.len());
+    publisher.home.write("ca/more.pem", &pem[256]);
+    service.logged(0, |line| line["code"] == "too-many-authorities").await;
+    assert_eq!(fetch(address).await, all);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_being_read_is_completed_when_the_service_stops() {
+    let pem: String = (0..256).map(|_| Ca::of("a.example").pem()).collect();
+    let publisher = Publisher::new(&[("ca.pem", &pem)], "");
+    let (service, address) = publisher.start().await;
+    let whole = fetch(address).await;
+    let mut reader = Connection::tls(address).await.unwrap();
+    // More than all buffers between us hold.
+    let requests = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(16);
+    reader.write(&requests).await.unwrap();
+    assert_eq!(within(reader.read("GET")).await.unwrap().body, whole.body);
+    service.signal("TERM").await;
+    assert_eq!(within(reader.read("GET")).await.unwrap().body, whole.body);
+    drop(reader);
+    let (status, log) = service.ended().await;
+    assert!(status.success() && !log.contains("outlived"), "{status}\n{log}");
+}
+
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
 const SPIFFE: &str = r#"

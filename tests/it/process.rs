@@ -85,6 +85,17 @@ impl Home {
         Finished::of(command).await
     }
 
+    /// A command that goes on until it is told to stop, with its first lines.
+    pub(crate) async fn watch(&self, arguments: &[&str], lines: usize) -> (Child, Vec<String>) {
+        let mut child = comity().args(arguments).arg("--config").arg(self.config()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut seen = Vec::new();
+        while seen.len() < lines {
+            seen.push(within(out.next_line()).await.unwrap().expect("it goes on"));
+        }
+        (child, seen)
+    }
+
     /// A request to the admin API.
     pub(crate) async fn admin(&self, method: &str, path: &str) -> Response {
         let mut connection = Connection::unix(&self.path("admin.sock")).await.unwrap();
@@ -180,9 +191,7 @@ impl Service {
 
     /// Sends a signal, as in `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().unwrap().to_string();
-        let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
-        assert!(sent.await.unwrap().success(), "kill -s {name}");
+        signal(&self.child, name).await;
     }
 
     /// Waits for its end; what it logged until then.
@@ -204,6 +213,13 @@ impl Service {
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
+}
+
+/// Sends a signal to a process of ours.
+pub(crate) async fn signal(child: &Child, name: &str) {
+    let id = child.id().unwrap().to_string();
+    let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &id]).status();
+    assert!(sent.await.unwrap().success(), "kill -s {name}");
 }
 
 /// A limit for what must happen, far beyond what it takes on a busy machine.
