@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use serde_json::json;
 
-use crate::config::{ConfigErrors, describe, load, process_environment};
+use crate::config::{Config, ConfigErrors, check_endpoint_files, describe, load, process_environment};
 
 use super::BAD_CONFIGURATION;
 use super::output::{Format, printable};
@@ -43,7 +45,7 @@ struct Check {
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let Command::Check(check) = &arguments.command;
-    match load(check.config.as_deref(), &process_environment(), &check.set) {
+    match checked(check) {
         Ok(config) => {
             match check.output {
                 Format::Pretty => print!("{}", lines(&describe(&config))),
@@ -59,6 +61,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             ExitCode::from(BAD_CONFIGURATION)
         }
     }
+}
+
+/// Reads it as `comity serve` would, with the certificates and keys that it would serve.
+fn checked(check: &Check) -> Result<Config, ConfigErrors> {
+    let config = load(check.config.as_deref(), &process_environment(), &check.set)?;
+    let clock: Arc<dyn TimeProvider> = Arc::new(DefaultTimeProvider);
+    check_endpoint_files(&config, &clock)?;
+    Ok(config)
 }
 
 fn problems(errors: &ConfigErrors) -> serde_json::Value {

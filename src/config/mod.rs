@@ -2,6 +2,7 @@
 
 mod check;
 mod describe;
+mod endpoint_files;
 mod keys;
 mod layers;
 mod places;
@@ -25,6 +26,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 use crate::telemetry::LogConfig;
 
 pub(crate) use self::describe::describe;
+pub(crate) use self::endpoint_files::check_endpoint_files;
 pub(crate) use self::places::{default_admin_socket, default_store_url};
 pub(crate) use self::problem::ConfigErrors;
 

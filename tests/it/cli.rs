@@ -283,6 +283,22 @@ async fn a_configuration_is_checked_without_running_it() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_could_not_be_served_is_a_mistake_of_the_configuration() {
+    let publisher = Publisher::new(&[("ca.pem", &Ca::of("a.example").pem())], "");
+    let home = &publisher.home;
+    assert_eq!(home.ask(&["config", "check"]).await.code, Some(0));
+    home.write("tls.key", Ca::web("other").server("localhost").key_pem());
+    let bad = home.ask(&["config", "check"]).await;
+    assert_eq!(bad.code, Some(64), "{bad:?}");
+    assert!(bad.err.contains("endpoint.https_web  ") && bad.err.contains("tls.key"), "{bad:?}");
+    std::fs::remove_file(home.path("tls.pem")).unwrap();
+    let json = home.ask(&["config", "check", "--output", "json"]).await.json();
+    assert_eq!(json["problems"][0]["key"], "endpoint.https_web", "{json}");
+    let (status, said) = home.launch(&[]).ended().await;
+    assert_eq!(status.code(), Some(1), "{said}");
+}
+
+#[tokio::test]
 async fn a_document_served_after_a_rollback_is_listed_with_what_would_change() {
     let (first, second) = (Ca::of("b.example"), Ca::of("b.example"));
     let partner = Partner::start().await;
