@@ -79,7 +79,9 @@ fn known_below(path: &[String]) -> Vec<&'static str> {
     };
     let sections = KEYS.iter().filter_map(|(section, _)| below(section));
     let keys = KEYS.iter().filter(|(section, _)| *section == path).flat_map(|(_, keys)| keys.iter().copied());
-    sections.chain(keys).collect()
+    let mut known: Vec<_> = sections.chain(keys).collect();
+    known.dedup();
+    known
 }
 
 fn pattern(path: &[String]) -> String {
