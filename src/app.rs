@@ -35,7 +35,7 @@ use crate::store::Store;
 
 use self::error::StartError;
 use self::listeners::Listeners;
-use self::own_keys::OwnKeys;
+use self::own_keys::{Carried, OwnKeys};
 
 /// One running trust domain. Dropping it aborts everything; [`App::run`] stops in order.
 pub struct App {
@@ -100,7 +100,8 @@ impl App {
         );
         let addresses = listeners.addresses();
         let mut tasks = Tasks { set: JoinSet::new(), stop: stop.clone() };
-        let own = OwnKeys { publisher: publisher.clone(), problems, endpoints: listeners.tls(), complete: false };
+        let own =
+            OwnKeys { publisher: publisher.clone(), problems, endpoints: listeners.tls(), carried: Carried::default() };
         own.start(&config, &mut tasks).await;
         listeners.serve(&federation, &publisher, &mut tasks);
         tasks.essential("pollers", async move {

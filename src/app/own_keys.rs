@@ -1,6 +1,7 @@
 //! Our own keys, from files to the endpoint.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::federation::publisher::Publisher;
 use crate::federation::status::Warning;
 use crate::http::tls::EndpointTls;
+use crate::spiffe::authority::Authority;
 use crate::spiffe::bundle::Authorities;
 
 use super::Tasks;
@@ -22,8 +24,31 @@ pub(super) struct OwnKeys {
     pub(super) publisher: Arc<Publisher>,
     pub(super) problems: watch::Sender<Vec<Warning>>,
     pub(super) endpoints: Vec<EndpointTls>,
-    /// Whether every file has been readable once since the start.
-    pub(super) complete: bool,
+    pub(super) carried: Carried,
+}
+
+/// Keys that were public before the restart and that no readable file holds.
+#[derive(Default)]
+pub(super) struct Carried {
+    keys: Authorities,
+    /// The files that may hold them: those that nobody could read since the start.
+    unread: Vec<PathBuf>,
+}
+
+impl Carried {
+    /// A file that is broken at the start must not retire the keys that it held before the restart.
+    fn new(before: Option<&Authorities>, loaded: &LoadedAuthorities) -> Self {
+        let missing = |authority: &&Authority| loaded.authorities.ids().all(|id| *id != authority.id());
+        let keys = before.into_iter().flat_map(Authorities::iter).filter(missing).cloned().collect();
+        Self { keys, unread: loaded.problems.iter().map(|problem| problem.file.clone()).collect() }
+    }
+
+    /// What to publish. What a readable file has lost is lost, whatever is wrong with others.
+    fn joined_by(&mut self, loaded: &LoadedAuthorities) -> Authorities {
+        self.unread.retain(|file| loaded.problems.iter().any(|problem| problem.file == *file));
+        let carried = self.keys.iter().filter(|_| !self.unread.is_empty());
+        carried.chain(loaded.authorities.iter()).cloned().collect()
+    }
 }
 
 impl OwnKeys {
@@ -35,6 +60,8 @@ impl OwnKeys {
             nothing.problems = error.problems;
             nothing
         });
+        let before = self.publisher.own();
+        self.carried = Carried::new(before.as_ref().map(|own| own.bundle.authorities()), &loaded);
         let (changed, changes) = watch::channel(loaded);
         let (files, domain, stop) = (config.authorities.clone(), config.trust_domain.clone(), tasks.stop.clone());
         self.publish(&changes.borrow().clone()).await;
@@ -72,10 +99,10 @@ impl OwnKeys {
                 detail: format!("{}: {}", problem.file.display(), problem.detail),
             })
             .collect();
-        self.complete |= loaded.problems.is_empty();
+        let authorities = self.carried.joined_by(loaded);
         let outcome = match loaded.authorities.is_empty() {
             true => Ok(false),
-            false => self.publisher.publish(self.with_last_good(loaded)).await,
+            false => self.publisher.publish(authorities).await,
         };
         if let Err(error) = &outcome {
             warn!(code = error.code(), %error, "own keys not published yet");
@@ -85,13 +112,6 @@ impl OwnKeys {
         problems.extend(svids.filter_map(|tls| self.publisher.foreign_svid(&tls.chain())));
         self.problems.send_replace(problems);
         outcome.is_ok()
-    }
-
-    /// A file that is broken at the start must not retire the keys that it held before the restart.
-    fn with_last_good(&self, loaded: &LoadedAuthorities) -> Authorities {
-        let own = self.publisher.own().filter(|_| !self.complete);
-        let before = own.iter().flat_map(|own| own.bundle.authorities().iter());
-        before.chain(loaded.authorities.iter()).cloned().collect()
     }
 }
 

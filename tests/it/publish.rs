@@ -116,6 +116,21 @@ async fn a_file_that_breaks_while_the_service_is_down_keeps_its_keys_and_one_tha
 }
 
 #[tokio::test]
+async fn a_key_that_is_taken_out_is_retired_even_if_another_file_was_never_readable() {
+    let (one, two) = (Ca::of("a.example"), Ca::of("a.example"));
+    let files = [("README", "not a key"), ("one.pem", &one.pem()), ("two.pem", &two.pem())];
+    let publisher = Publisher::new(&files, "");
+    for run in ["first run", "after a restart"] {
+        publisher.home.write("ca/two.pem", two.pem());
+        let (service, address) = publisher.start().await;
+        let before = publishes(address, &[&one, &two]).await;
+        fs::remove_file(publisher.home.path("ca/two.pem")).unwrap();
+        assert!(sequence(&publishes(address, &[&one]).await) > sequence(&before), "{run}");
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn seq_02_the_number_survives_restarts_and_rises_with_the_refresh_hint_and_after_a_lost_store() {
     let one = Ca::of("a.example");
     let publisher = Publisher::new(&[("one.pem", &one.pem())], "");
