@@ -14,14 +14,11 @@ pub(crate) mod watch;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::time_provider::TimeProvider;
 
 use crate::authorities::files::AuthorityFiles;
 use crate::federation::relationship::FederationRelationship;
-use crate::http::tls::{EndpointTls, TlsFileError};
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::telemetry::LogConfig;
 
@@ -70,22 +67,6 @@ pub(crate) struct EndpointConfig {
     pub(crate) private_key: PathBuf,
     /// Open connections at once, 1 to 65,536; more wait.
     pub(crate) max_connections: usize,
-}
-
-impl EndpointConfig {
-    /// What it shows in its handshakes, read from its files.
-    pub(crate) fn tls(
-        &self,
-        trust_domain: &TrustDomain,
-        clock: Arc<dyn TimeProvider>,
-    ) -> Result<EndpointTls, TlsFileError> {
-        match self.profile {
-            EndpointKind::HttpsWeb => EndpointTls::web(&self.certificate, &self.private_key, clock),
-            EndpointKind::HttpsSpiffe => {
-                EndpointTls::spiffe(trust_domain.clone(), &self.certificate, &self.private_key, clock)
-            }
-        }
-    }
 }
 
 /// The profile of an endpoint of ours.

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::partner::Partner;
 use crate::process::{Finished, Home, run, signal, within};
 use crate::publisher::Publisher;
+use crate::scripted::Partner;
 use crate::support::answer::Answer;
 use crate::support::ca::{Ca, KeyType, authority};
 use crate::support::jwks::{document, document_of, x509_element};

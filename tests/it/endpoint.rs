@@ -122,7 +122,7 @@ async fn a_certificate_is_replaced_under_open_connections_and_a_wrong_one_is_not
 
     let from = service.log().len();
     publisher.home.write("tls.pem", "garbage");
-    service.logged(from, |line| line["code"] == "certificate-missing").await;
+    service.logged(from, |line| line["code"] == "no-certificate").await;
     assert_eq!(shown().await, next.leaf());
     service.stop().await;
 }

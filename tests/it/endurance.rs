@@ -9,9 +9,9 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tokio::task::JoinSet;
 
-use crate::partner::Partner;
 use crate::process::{Home, within};
 use crate::publisher::{Publisher, fetch, sequence};
+use crate::scripted::Partner;
 use crate::support::ca::Ca;
 use crate::wire::Response;
 

@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 use config::{Config, File, FileFormat};
 use serde_json::{Value, json};
 
-use crate::partner::Partner;
 use crate::process::{Home, Service};
 use crate::publisher::Publisher;
+use crate::scripted::Partner;
 use crate::sources::root;
 use crate::support::ca::Ca;
 use crate::wire::{Connection, Response};

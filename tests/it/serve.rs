@@ -8,8 +8,8 @@ use serde_json::Value;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use crate::partner::Partner;
 use crate::process::{Home, until, within};
+use crate::scripted::Partner;
 use crate::support::answer::Answer;
 use crate::support::ca::Ca;
 use crate::wire::Connection;
@@ -195,8 +195,8 @@ async fn what_others_may_write_is_not_trusted() {
         ("comity.toml", 0o620, 64, "config-rejected"),
         ("comity.toml", 0o602, 64, "config-rejected"),
         ("web.pem", 0o660, 64, "config-rejected"),
-        ("comity.db", 0o620, 1, "store-insecure"),
-        ("comity.db", 0o602, 1, "store-insecure"),
+        ("comity.db", 0o620, 1, "file-writable-by-others"),
+        ("comity.db", 0o602, 1, "file-writable-by-others"),
     ] {
         home.chmod(file, mode);
         let (status, said) = home.launch(&[]).ended().await;

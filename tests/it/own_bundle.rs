@@ -55,7 +55,7 @@ async fn files_come_and_go_and_a_wrong_one_changes_nothing_but_is_named() {
     let leaf = one.svid("spiffe://a.example/web").chain_pem();
     let foreign = Ca::of("b.example").pem();
     for (name, contents, code) in [
-        ("two.pem", &two.pem()[..300], "malformed"),
+        ("two.pem", &two.pem()[..300], "malformed-pem"),
         ("garbage.pem", "\u{0}\u{1}garbage", "no-certificate"),
         ("ca.key", &key, "private-key"),
         ("leaf.pem", &leaf, "not-a-ca"),
