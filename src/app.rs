@@ -32,6 +32,7 @@ use crate::federation::timestamp::Timestamp;
 use crate::federation::trust_feed::TrustFeed;
 use crate::store;
 use crate::store::Store;
+use crate::verify::snapshot::TrustSnapshot;
 
 use self::error::StartError;
 use self::listeners::Listeners;
@@ -126,6 +127,12 @@ impl App {
     /// Where the listeners are: `https_web`, `https_spiffe` and `operations`.
     pub fn addresses(&self) -> &[(&'static str, SocketAddr)] {
         &self.addresses
+    }
+
+    /// Reads the trust snapshot of the moment it is called, also while the service runs.
+    pub fn trust(&self) -> impl Fn() -> Arc<TrustSnapshot> + Send + Sync + use<> {
+        let feed = self.feed.clone();
+        move || feed.snapshot()
     }
 
     /// Serves until `until` is done or a part fails, then stops within 5 s.
