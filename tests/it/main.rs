@@ -1,4 +1,5 @@
-//! What holds across the parts: the shape of the sources, and the documents that must agree with them.
+//! What holds across the parts: the shape of the sources, the documents that must agree with them, and
+//! whole services in journeys with their peers.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod architecture;
@@ -10,11 +11,14 @@ mod endurance;
 mod metrics;
 mod openapi;
 mod own_bundle;
+mod partner;
+mod poll;
 mod process;
 mod publisher;
 mod readers;
 mod scripted;
 mod serve;
+mod service;
 mod sources;
 mod support;
 mod wire;

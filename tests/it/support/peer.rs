@@ -71,6 +71,11 @@ impl Peer {
         self.shared.script.lock().unwrap().paths.insert(path.into(), answer);
     }
 
+    /// From now on, answers this to requests with an entity tag.
+    pub(crate) fn answer_conditional(&self, answer: Answer) {
+        self.shared.script.lock().unwrap().conditional = Some(answer);
+    }
+
     /// From the next connection on, shows this certificate; session tickets of the old one stay valid.
     pub(crate) fn show(&self, identity: &Identity) {
         let mut tls = self.shared.tls.lock().unwrap();
@@ -108,11 +113,14 @@ struct Shared {
 struct Script {
     default: Option<Answer>,
     paths: HashMap<String, Answer>,
+    conditional: Option<Answer>,
 }
 
 impl Script {
-    fn answer(&self, path: &str) -> Answer {
-        self.paths.get(path).or(self.default.as_ref()).cloned().unwrap_or_else(|| Answer::ok(""))
+    fn answer(&self, request: &SeenRequest) -> Answer {
+        let conditional = self.conditional.as_ref().filter(|_| request.headers.contains_key("if-none-match"));
+        let answer = conditional.or_else(|| self.paths.get(&request.path)).or(self.default.as_ref());
+        answer.cloned().unwrap_or_else(|| Answer::ok(""))
     }
 }
 
@@ -144,7 +152,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let config = shared.tls.lock().unwrap().clone();
     let Ok(mut stream) = TlsAcceptor::from(config).accept(stream).await else { return };
     let Some(request) = read_request(&mut stream).await else { return };
-    let answer = shared.script.lock().unwrap().answer(&request.path);
+    let answer = shared.script.lock().unwrap().answer(&request);
     shared.requests.send_modify(|requests| requests.push(request));
     let _ = deliver(&mut stream, answer).await;
 }

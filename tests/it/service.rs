@@ -1,0 +1,227 @@
+//! A whole service in this process: real sockets, TLS and store, with a wall clock that a test moves by hand.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use comity::{App, BundleDocument, StartError, TrustSnapshot, Usage};
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::partner::Relationship;
+use crate::support::ca::{Ca, Identity};
+use crate::support::install_crypto;
+
+/// The service of `a.example`, which publishes a bundle of its own; it is gone when dropped.
+pub(crate) struct Service {
+    pub(crate) own: Ca,
+    folder: TempDir,
+    clock: Arc<Hand>,
+    running: Option<Running>,
+}
+
+struct Running {
+    admin: reqwest::Client,
+    trust: Box<dyn Fn() -> Arc<TrustSnapshot> + Send + Sync>,
+    stop: CancellationToken,
+    served: JoinSet<std::io::Result<()>>,
+}
+
+/// A wall clock that stands still until it is moved.
+#[derive(Debug)]
+struct Hand(AtomicU64);
+
+impl TimeProvider for Hand {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.load(Ordering::Relaxed))))
+    }
+}
+
+impl Service {
+    /// A running service that has polled each of these once.
+    pub(crate) async fn with<const N: usize>(relationships: [Relationship; N]) -> Self {
+        let names: Vec<_> = relationships.iter().map(|relationship| relationship.trust_domain.clone()).collect();
+        let service = Self::started(relationships).await;
+        for name in names {
+            service.becomes(&name, is_polled).await;
+        }
+        service
+    }
+
+    /// A running service, whether its polls come to an end or not.
+    pub(crate) async fn started<const N: usize>(relationships: [Relationship; N]) -> Self {
+        let mut service = Self::new();
+        service.configure(relationships);
+        service.start().await.unwrap();
+        service
+    }
+
+    /// A service that has no configuration yet.
+    pub(crate) fn new() -> Self {
+        install_crypto();
+        let folder = TempDir::new().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let (own, web) = (Ca::of("a.example"), Ca::web("web of a").server("localhost"));
+        let service = Self { own, folder, clock: Arc::new(Hand(AtomicU64::new(START))), running: None };
+        service.write("ca.pem", service.own.pem().as_bytes());
+        service.write("tls.pem", web.chain_pem().as_bytes());
+        service.write("tls.key", web.key_pem().as_bytes());
+        service
+    }
+
+    /// Writes a configuration with these relationships, and no others. A running service takes it over by itself.
+    pub(crate) fn configure<const N: usize>(&self, relationships: [Relationship; N]) {
+        let sections: String = relationships.iter().map(|relationship| relationship.section(self)).collect();
+        self.write("comity.toml", format!("{}{sections}", base(self.folder.path())).as_bytes());
+    }
+
+    /// A file that nobody else can write, replaced as a whole; its path.
+    pub(crate) fn write(&self, name: &str, contents: &[u8]) -> String {
+        let (path, half) = (self.folder.path().join(name), self.folder.path().join("half-written"));
+        fs::write(&half, contents).unwrap();
+        fs::set_permissions(&half, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(half, &path).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn start(&mut self) -> Result<(), StartError> {
+        let app = App::open(&self.folder.path().join("comity.toml"), self.clock.clone()).await?;
+        let (trust, stop) = (Box::new(app.trust()), CancellationToken::new());
+        let mut served = JoinSet::new();
+        served.spawn(app.run(stop.clone().cancelled_owned()));
+        let admin = reqwest::Client::builder().unix_socket(self.folder.path().join("admin.sock")).build().unwrap();
+        self.running = Some(Running { admin, trust, stop, served });
+        Ok(())
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        let mut running = self.running.take().unwrap();
+        running.stop.cancel();
+        running.served.join_next().await.unwrap().unwrap().unwrap();
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start().await.unwrap();
+    }
+
+    /// What the admin API answers, also when it is a problem.
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        answer(self.running().admin.get(format!("http://comity{path}"))).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.running().admin.post(format!("http://comity{path}"));
+        answer(request.header("Content-Type", "application/json").body(body.to_string())).await
+    }
+
+    /// Polls now; the relationship's status after it.
+    pub(crate) async fn refresh(&self, domain: &str) -> Value {
+        self.post(&format!("/v1/relationships/{domain}/refresh"), &json!({})).await
+    }
+
+    pub(crate) async fn status(&self, domain: &str) -> Value {
+        self.get(&format!("/v1/relationships/{domain}")).await
+    }
+
+    /// Accepts the only held document by its digest; the status after it.
+    pub(crate) async fn accept_held(&self, domain: &str) -> Value {
+        self.decide(domain, "accept").await
+    }
+
+    /// Rejects it.
+    pub(crate) async fn reject_held(&self, domain: &str) -> Value {
+        self.decide(domain, "reject").await
+    }
+
+    async fn decide(&self, domain: &str, decision: &str) -> Value {
+        let held = self.get(&format!("/v1/bundles/{domain}/held")).await;
+        let digest = &held["held"][0]["digest"];
+        assert_eq!(held["held"].as_array().map(Vec::len), Some(1), "{held}");
+        self.post(&format!("/v1/bundles/{domain}/{decision}"), &json!({ "digest": digest })).await
+    }
+
+    /// The document of the accepted bundle in the admin API; `None` while there is none.
+    pub(crate) async fn bundle(&self, domain: &str) -> Option<BundleDocument> {
+        let answer = self.get(&format!("/v1/bundles/{domain}")).await;
+        let document = answer.get("document")?.to_string();
+        Some(BundleDocument::parse(&domain.parse().unwrap(), document.as_bytes()).unwrap())
+    }
+
+    /// `accepted`, or the code with which verifiers refuse this SVID at this moment.
+    pub(crate) fn verdict(&self, svid: &Identity) -> &'static str {
+        let intermediates: Vec<_> = svid.chain[1..].iter().map(AsRef::as_ref).collect();
+        let now = self.clock.current_time().unwrap();
+        match (self.running().trust)().verify_x509(svid.leaf(), &intermediates, Usage::Server, now) {
+            Ok(_) => "accepted",
+            Err(rejection) => rejection.code(),
+        }
+    }
+
+    pub(crate) fn advance(&self, time: Duration) {
+        self.clock.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_back(&self, time: Duration) {
+        self.clock.0.fetch_sub(time.as_secs(), Ordering::Relaxed);
+    }
+
+    /// Waits until the status of a relationship, or the problem in its place, is such.
+    pub(crate) async fn becomes(&self, domain: &str, such: impl Fn(&Value) -> bool) -> Value {
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let status = self.status(domain).await;
+            if such(&status) {
+                return status;
+            }
+            assert!(tokio::time::Instant::now() < patience, "{domain} stays at {status:#}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until a relationship is no longer known.
+    pub(crate) async fn forgets(&self, domain: &str) {
+        self.becomes(domain, |status| status["code"] == "unknown-trust-domain").await;
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Value {
+    let bytes = request.send().await.unwrap().bytes().await.unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// Whether a poll has come to an end.
+pub(crate) fn is_polled(status: &Value) -> bool {
+    !status["last_success"].is_null() || !status["last_error"].is_null()
+}
+
+fn base(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        r#"trust_domain = "a.example"
+        store.url = "sqlite://{folder}/comity.db"
+        authorities.x509 = ["{folder}/ca.pem"]
+        admin.socket = "{folder}/admin.sock"
+        [endpoint.https_web]
+        listen = "127.0.0.1:0"
+        certificate = "{folder}/tls.pem"
+        private_key = "{folder}/tls.key"
+        "#
+    )
+}
+
+/// Within the validity of everything that the test CAs issue.
+const START: u64 = 1_800_000_000;
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(20);
