@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod architecture;
+mod cache;
 mod cli;
 mod codes;
 mod conformance;
@@ -17,6 +18,7 @@ mod process;
 mod publisher;
 mod readers;
 mod scripted;
+mod sequence;
 mod serve;
 mod service;
 mod sources;
