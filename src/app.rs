@@ -173,9 +173,10 @@ impl Tasks {
     }
 }
 
-/// Remembers the highest time seen, so that a clock set back is noticed after a restart too; at once
-/// after the start, so that a mark that was reset stays reset.
+/// Remembers the highest time seen, so that a clock set back is noticed after a restart too: at once,
+/// so that a mark that was reset stays reset, and at the end.
 async fn keep_clock_mark(store: Arc<dyn Store>, clock: Arc<Clock>, stop: CancellationToken) -> io::Result<()> {
+    let mut running = true;
     loop {
         if let Some(behind) = clock.went_back() {
             error!(
@@ -187,9 +188,10 @@ async fn keep_clock_mark(store: Arc<dyn Store>, clock: Arc<Clock>, stop: Cancell
         if let Err(error) = store.put_clock_mark(clock.now().as_secs()).await {
             warn!(code = error.code(), %error, "time not recorded");
         }
-        if stop.run_until_cancelled(tokio::time::sleep(CLOCK_MARK)).await.is_none() {
+        if !running {
             return Ok(());
         }
+        running = stop.run_until_cancelled(tokio::time::sleep(CLOCK_MARK)).await.is_some();
     }
 }
 

@@ -5,6 +5,7 @@
 mod architecture;
 mod cache;
 mod cli;
+mod clock;
 mod codes;
 mod conformance;
 mod endpoint;
