@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cache;
+mod change_control;
 mod cli;
 mod clock;
 mod codes;
@@ -24,4 +25,5 @@ mod serve;
 mod service;
 mod sources;
 mod support;
+mod trust;
 mod wire;

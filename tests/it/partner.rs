@@ -63,14 +63,10 @@ impl Partner {
 
     /// What a service configures to fetch from here.
     pub(crate) fn relationship(&self) -> Relationship {
-        let relationship =
-            Relationship { trust_domain: self.trust_domain.clone(), keys: BTreeMap::new(), files: BTreeMap::new() };
-        let relationship = relationship.with("endpoint_url", self.peer.url("127.0.0.1", "/"));
+        let url = self.peer.url("127.0.0.1", "/");
         match &self.begins_with {
-            BeginsWith::Roots(pem) => {
-                relationship.with("profile", "https_web").with_file("root_certificates", pem.as_bytes())
-            }
-            BeginsWith::Bootstrap(document) => relationship
+            BeginsWith::Roots(pem) => Relationship::web(&self.trust_domain, url, pem),
+            BeginsWith::Bootstrap(document) => Relationship::to(&self.trust_domain, url)
                 .with("profile", "https_spiffe")
                 .with("endpoint_spiffe_id", endpoint_id(&self.trust_domain))
                 .with_file("bootstrap_bundle", document),
@@ -87,6 +83,16 @@ pub(crate) struct Relationship {
 }
 
 impl Relationship {
+    /// Over `https_web` with these roots.
+    pub(crate) fn web(trust_domain: &str, url: String, roots: &str) -> Self {
+        Self::to(trust_domain, url).with("profile", "https_web").with_file("root_certificates", roots.as_bytes())
+    }
+
+    fn to(trust_domain: &str, url: String) -> Self {
+        let trust_domain = trust_domain.into();
+        Self { trust_domain, keys: BTreeMap::new(), files: BTreeMap::new() }.with("endpoint_url", url)
+    }
+
     /// The same with another value of one key.
     pub(crate) fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
         self.keys.insert(key, value.into());

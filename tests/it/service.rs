@@ -1,6 +1,7 @@
 //! A whole service in this process: real sockets, TLS and store, with a wall clock that a test moves by hand.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,15 +20,18 @@ use crate::partner::Relationship;
 use crate::support::ca::{Ca, Identity};
 use crate::support::install_crypto;
 
-/// The service of `a.example`, which publishes a bundle of its own; it is gone when dropped.
+/// The service of `a.example` or another domain, which publishes `own` over `https_web`; it is gone when dropped.
 pub(crate) struct Service {
     pub(crate) own: Ca,
+    trust_domain: String,
+    web_ca: Ca,
     folder: TempDir,
     clock: Arc<Hand>,
     running: Option<Running>,
 }
 
 struct Running {
+    endpoint: SocketAddr,
     admin: reqwest::Client,
     trust: Box<dyn Fn() -> Arc<TrustSnapshot> + Send + Sync>,
     stop: CancellationToken,
@@ -57,19 +61,29 @@ impl Service {
 
     /// A running service, whether its polls come to an end or not.
     pub(crate) async fn started<const N: usize>(relationships: [Relationship; N]) -> Self {
-        let mut service = Self::new();
+        let mut service = Self::new("a.example");
         service.configure(relationships);
         service.start().await.unwrap();
         service
     }
 
+    /// The running service of another domain, with no relationships yet.
+    pub(crate) async fn of(trust_domain: &str) -> Self {
+        let mut service = Self::new(trust_domain);
+        service.configure([]);
+        service.start().await.unwrap();
+        service
+    }
+
     /// A service that has no configuration yet.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(trust_domain: &str) -> Self {
         install_crypto();
         let folder = TempDir::new().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        let (own, web) = (Ca::of("a.example"), Ca::web("web of a").server("localhost"));
-        let service = Self { own, folder, clock: Arc::new(Hand(AtomicU64::new(START))), running: None };
+        let (own, web_ca) = (Ca::of(trust_domain), Ca::web("web"));
+        let web = web_ca.server("127.0.0.1");
+        let clock = Arc::new(Hand(AtomicU64::new(START)));
+        let service = Self { trust_domain: trust_domain.into(), own, web_ca, folder, clock, running: None };
         service.write("ca.pem", service.own.pem().as_bytes());
         service.write("tls.pem", web.chain_pem().as_bytes());
         service.write("tls.key", web.key_pem().as_bytes());
@@ -79,7 +93,7 @@ impl Service {
     /// Writes a configuration with these relationships, and no others. A running service takes it over by itself.
     pub(crate) fn configure<const N: usize>(&self, relationships: [Relationship; N]) {
         let sections: String = relationships.iter().map(|relationship| relationship.section(self)).collect();
-        self.write("comity.toml", format!("{}{sections}", base(self.folder.path())).as_bytes());
+        self.write("comity.toml", format!("{}{sections}", base(&self.trust_domain, self.folder.path())).as_bytes());
     }
 
     /// A file that nobody else can write, replaced as a whole; its path.
@@ -94,10 +108,11 @@ impl Service {
     pub(crate) async fn start(&mut self) -> Result<(), StartError> {
         let app = App::open(&self.folder.path().join("comity.toml"), self.clock.clone()).await?;
         let (trust, stop) = (Box::new(app.trust()), CancellationToken::new());
+        let endpoint = app.addresses()[0].1;
         let mut served = JoinSet::new();
         served.spawn(app.run(stop.clone().cancelled_owned()));
         let admin = reqwest::Client::builder().unix_socket(self.folder.path().join("admin.sock")).build().unwrap();
-        self.running = Some(Running { admin, trust, stop, served });
+        self.running = Some(Running { endpoint, admin, trust, stop, served });
         Ok(())
     }
 
@@ -110,6 +125,12 @@ impl Service {
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
         self.start().await.unwrap();
+    }
+
+    /// What another service configures to fetch from this one.
+    pub(crate) fn relationship(&self) -> Relationship {
+        let url = format!("https://{}/", self.running().endpoint);
+        Relationship::web(&self.trust_domain, url, &self.web_ca.pem())
     }
 
     /// What the admin API answers, also when it is a problem.
@@ -206,10 +227,10 @@ pub(crate) fn is_polled(status: &Value) -> bool {
     !status["last_success"].is_null() || !status["last_error"].is_null()
 }
 
-fn base(folder: &Path) -> String {
+fn base(trust_domain: &str, folder: &Path) -> String {
     let folder = folder.display();
     format!(
-        r#"trust_domain = "a.example"
+        r#"trust_domain = "{trust_domain}"
         store.url = "sqlite://{folder}/comity.db"
         authorities.x509 = ["{folder}/ca.pem"]
         admin.socket = "{folder}/admin.sock"

@@ -76,6 +76,13 @@ impl Ca {
         Self { certificate, key_type, issuer: Issuer::new(params, key), chain }
     }
 
+    /// Another self-signed certificate of the same key.
+    pub(crate) fn reissued(&self, params: CertificateParams) -> Self {
+        let key = KeyPair::try_from(self.issuer.key().serialize_der()).unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Self { certificate, key_type: self.key_type, issuer: Issuer::new(params, key), chain: Vec::new() }
+    }
+
     /// The DER of its certificate.
     pub(crate) fn der(&self) -> &[u8] {
         &self.certificate
