@@ -119,10 +119,12 @@ impl Federation {
         found.ok_or_else(|| FederationError::UnknownTrustDomain(domain.clone()))
     }
 
-    /// The accepted bundle.
+    /// The accepted bundle, less the keys that turned out to be another domain's.
     pub(crate) fn bundle(&self, domain: &TrustDomain) -> Result<Arc<Bundle>, FederationError> {
-        let seen = self.handle(domain)?.seen.load_full();
-        seen.known.bundle.clone().ok_or_else(|| FederationError::NoBundle(domain.clone()))
+        self.handle(domain)?;
+        let snapshot = self.inner.shared.feed.snapshot();
+        let trust = snapshot.domain(domain).ok_or_else(|| FederationError::NoBundle(domain.clone()))?;
+        Ok(trust.bundle.clone())
     }
 
     /// Documents that wait for a decision, newest last.

@@ -14,6 +14,7 @@ mod endurance;
 mod metrics;
 mod openapi;
 mod own_bundle;
+mod ownership;
 mod partner;
 mod poll;
 mod process;
