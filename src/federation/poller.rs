@@ -103,41 +103,43 @@ impl Poller {
                 }
                 () = tokio::time::sleep_until(lapse), if lapse > Instant::now() => self.shared.feed.lapse(&self.relationship.trust_domain),
                 order = self.orders.recv() => match order {
-                    Some(order) => if self.obey(order).await { due = self.plan() },
+                    Some(order) => if let Some(next) = self.obey(order).await { due = next },
                     None => return,
                 },
             }
         }
     }
 
-    /// Carries out an order; true if it was a poll.
-    async fn obey(&mut self, order: Order) -> bool {
+    /// Carries out an order; if it was a poll, says when the next one is due.
+    async fn obey(&mut self, order: Order) -> Option<Instant> {
         match order {
             Order::Refresh(done) => {
                 self.poll().await;
-                // Whoever asked may have gone.
+                // Before the answer, so that whoever asked, if still there, reads of the next poll too.
+                let due = self.plan();
                 let _ = done.send(());
-                true
+                Some(due)
             }
             Order::Early => {
                 let domain = &self.relationship.trust_domain;
                 let healthy = self.known.progress.failures == 0;
                 let allowed =
                     healthy && self.shared.early_polls.allow(domain, self.interval(), self.shared.clock.now());
-                if allowed {
-                    let before = self.known.revision;
-                    self.poll().await;
-                    self.shared.early_polls.done(&self.relationship.trust_domain, self.known.revision != before);
+                if !allowed {
+                    return None;
                 }
-                allowed
+                let before = self.known.revision;
+                self.poll().await;
+                self.shared.early_polls.done(&self.relationship.trust_domain, self.known.revision != before);
+                Some(self.plan())
             }
             Order::Accept(digest, done) => {
                 drop(done.send(self.approve(digest).await));
-                false
+                None
             }
             Order::Reject(digest, done) => {
                 drop(done.send(self.reject(digest).await));
-                false
+                None
             }
         }
     }
