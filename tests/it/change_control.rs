@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::partner::Partner;
 use crate::service::Service;
-use crate::support::ca::Ca;
+use crate::support::ca::{Ca, authority};
 
 const WEB: &str = "spiffe://b.example/web";
 
@@ -114,4 +114,28 @@ async fn overlapping_takes_no_new_key_for_a_known_one() {
     assert_eq!(verdicts, ["unknown-authority", "accepted", "unknown-authority"]);
     service.advance(Duration::from_secs(1));
     assert_eq!(service.refresh("b.example").await["state"], "current");
+}
+
+#[tokio::test]
+async fn another_certificate_of_a_known_key_is_an_addition() {
+    let known = Ca::of("b.example");
+    let b = Partner::publishing("b.example", 1, &[&known]).await;
+    let service = Service::with([b.relationship().with("change_control", "manual")]).await;
+    service.accept_held("b.example").await;
+    b.publishes(2, &[&known.reissued(authority("b.example", &[]))]);
+    let status = service.refresh("b.example").await;
+    assert_eq!(status["held"][0]["code"], "approval-required");
+    assert_eq!(status["revision"], 1);
+}
+
+#[tokio::test]
+async fn a_stricter_policy_counts_from_the_next_poll_and_keeps_the_bundle() {
+    let (known, new) = (Ca::of("b.example"), Ca::of("b.example"));
+    let b = Partner::publishing("b.example", 1, &[&known]).await;
+    let service = Service::with([b.relationship()]).await;
+    service.configure([b.relationship().with("change_control", "manual")]);
+    service.becomes("b.example", |status| status["change_control"] == "manual").await;
+    assert_eq!(service.verdict(&known.svid(WEB)), "accepted");
+    b.publishes(2, &[&known, &new]);
+    assert_eq!(service.refresh("b.example").await["state"], "held");
 }

@@ -108,22 +108,37 @@ async fn bnd_03_a_document_that_is_none_fails_and_the_accepted_bundle_stays() {
 }
 
 #[tokio::test]
-async fn bnd_04_no_keys_at_all_revokes_when_a_second_fetch_agrees() {
+async fn bnd_04_no_keys_at_all_revokes_in_every_mode_when_a_second_fetch_agrees() {
     let (old, new) = (Ca::of("b.example"), Ca::of("b.example"));
-    let b = Partner::publishing("b.example", 1, &[&old]).await;
-    let service = Service::with([b.relationship()]).await;
-    b.publishes(2, &[]);
-    for (name, seconds, verdict) in
-        [("first", 0, "accepted"), ("too soon", 9, "accepted"), ("agreed", 1, "domain-revoked")]
-    {
-        service.advance(Duration::from_secs(seconds));
-        service.refresh("b.example").await;
-        assert_eq!(service.verdict(&old.svid(WEB)), verdict, "{name}");
+    for mode in ["automatic", "overlapping", "manual"] {
+        let b = Partner::publishing("b.example", 1, &[&old]).await;
+        let service = Service::with([b.relationship()]).await;
+        service.configure([b.relationship().with("change_control", mode)]);
+        service.becomes("b.example", |status| status["change_control"] == mode).await;
+        b.publishes(2, &[]);
+        for (seconds, verdict) in [(0, "accepted"), (9, "accepted"), (1, "domain-revoked")] {
+            service.advance(Duration::from_secs(seconds));
+            service.refresh("b.example").await;
+            assert_eq!(service.verdict(&old.svid(WEB)), verdict, "{mode}");
+        }
+        assert_eq!(service.status("b.example").await["x509_authorities"], 0, "{mode}");
+        b.publishes(3, &[&new]);
+        let status = service.refresh("b.example").await;
+        let expected = if mode == "automatic" { "current" } else { "held" };
+        assert_eq!(status["state"], expected, "{mode}: what comes back is an addition");
     }
-    assert_eq!(service.status("b.example").await["x509_authorities"], 0);
-    b.publishes(3, &[&new]);
-    service.refresh("b.example").await;
-    assert_eq!(service.verdict(&new.svid(WEB)), "accepted", "a domain may come back");
+}
+
+#[tokio::test]
+async fn bnd_04_a_first_document_without_keys_needs_a_second_one_too() {
+    let b = Partner::publishing("b.example", 1, &[]).await;
+    let service = Service::with([b.relationship()]).await;
+    let svid = Ca::of("b.example").svid(WEB);
+    assert_eq!(service.status("b.example").await["state"], "bootstrapping");
+    assert_eq!(service.verdict(&svid), "unknown-trust-domain");
+    service.advance(Duration::from_secs(10));
+    assert_eq!(service.refresh("b.example").await["state"], "current");
+    assert_eq!(service.verdict(&svid), "domain-revoked");
 }
 
 #[tokio::test]

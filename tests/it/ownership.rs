@@ -50,6 +50,26 @@ async fn bnd_20_evidence_that_comes_later_moves_a_key_at_once() {
 }
 
 #[tokio::test]
+async fn bnd_20_a_key_stays_with_its_owner_over_a_restart_and_is_free_when_dropped() {
+    let [shared, b_next, c_ca] = [(); 3].map(|()| Ca::web("enterprise root"));
+    let b = Partner::publishing("b.example", 1, &[&shared]).await;
+    let c = Partner::publishing("c.example", 1, &[&c_ca]).await;
+    let mut service = Service::with([b.relationship(), c.relationship()]).await;
+    c.publishes(2, &[&c_ca, &shared]);
+    service.refresh("c.example").await;
+    service.restart().await;
+    service.refresh("c.example").await;
+    service.refresh("b.example").await;
+    let verdict = |domain| service.verdict(&shared.svid(&format!("spiffe://{domain}/web")));
+    assert_eq!((verdict("b.example"), verdict("c.example")), ("accepted", "unknown-authority"));
+
+    b.publishes(2, &[&b_next]);
+    service.refresh("b.example").await;
+    service.refresh("c.example").await;
+    assert_eq!((verdict("b.example"), verdict("c.example")), ("unknown-authority", "accepted"));
+}
+
+#[tokio::test]
 async fn bnd_20_nobody_takes_a_key_from_us() {
     let service = Service::started([]).await;
     let b_ca = Ca::of("b.example");

@@ -6,9 +6,9 @@ use rcgen::PublicKeyData as _;
 use serde_json::json;
 
 use crate::partner::{Partner, Relationship};
-use crate::service::{Service, is_polled};
+use crate::service::{START, Service, is_polled};
 use crate::support::answer::Answer;
-use crate::support::ca::{Ca, KeyType};
+use crate::support::ca::{Ca, KeyType, authority, valid};
 use crate::support::jwks::{document, document_of, jwt_element};
 
 #[tokio::test]
@@ -104,6 +104,19 @@ async fn reopen(service: &Service, relationship: Relationship) {
 }
 
 #[tokio::test]
+async fn fec_14_a_peer_that_rotated_past_us_needs_a_bootstrap_by_hand() {
+    let soon = valid(authority("b.example", &["spiffe://b.example"]), START - 1, START + 3600);
+    let (short, next) = (Ca::root(soon, KeyType::P256), Ca::of("b.example"));
+    let b = Partner::spiffe("b.example", &short).await;
+    let service = Service::with([b.relationship()]).await;
+    b.shows(&next);
+    b.publishes(2, &[&next]);
+    assert_eq!(service.refresh("b.example").await["last_error"]["code"], "certificate-rejected");
+    service.advance(Duration::from_secs(3601));
+    assert_eq!(service.refresh("b.example").await["state"], "needs_bootstrap");
+}
+
+#[tokio::test]
 async fn fec_18_every_poll_starts_at_the_configured_url() {
     for status in [301, 302, 307, 308] {
         let ca = Ca::of("b.example");
@@ -153,7 +166,7 @@ async fn fec_21_a_restart_without_network_serves_and_verifies_from_the_store() {
 }
 
 #[tokio::test]
-async fn fec_22_nothing_in_an_answer_changes_whose_bundle_it_is() {
+async fn fec_13_22_nothing_in_an_answer_changes_whose_bundle_it_is() {
     let ca = Ca::of("b.example");
     let b = Partner::web("b.example").await;
     let mut named: serde_json::Value = serde_json::from_slice(&document_of(1, &[&ca])).unwrap();

@@ -242,7 +242,7 @@ fn base(trust_domain: &str, folder: &Path) -> String {
     )
 }
 
-/// Within the validity of everything that the test CAs issue.
-const START: u64 = 1_800_000_000;
+/// Unix seconds at which every story begins, within the validity of what the test CAs issue.
+pub(crate) const START: u64 = 1_800_000_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(20);
