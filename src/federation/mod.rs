@@ -105,7 +105,11 @@ impl Federation {
     /// All relationships, by name.
     pub(crate) fn relationships(&self) -> Vec<RelationshipStatus> {
         let now = self.inner.shared.clock.now();
-        let status = |handle: &Handle| view::status(&handle.relationship, &handle.seen.load(), now);
+        let snapshot = self.inner.shared.feed.snapshot();
+        let status = |handle: &Handle| {
+            let trusted = snapshot.domain(&handle.relationship.trust_domain).map(|trust| &*trust.bundle);
+            view::status(&handle.relationship, &handle.seen.load(), trusted, now)
+        };
         let mut all: Vec<_> = self.inner.handles.all().iter().map(status).collect();
         let claims = view::claims(&all);
         for status in &mut all {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::spiffe::authority::SvidType;
-use crate::spiffe::bundle::{Authorities, BundleDiff};
+use crate::spiffe::bundle::{Authorities, Bundle, BundleDiff};
 use crate::spiffe::document::render::digest;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::records::HeldDocument;
@@ -15,11 +15,16 @@ use super::status::{HeldStatus, RelationshipStatus, Warning};
 use super::timestamp::Timestamp;
 use super::warnings;
 
-/// Everything an operator asks about a relationship at this moment.
-pub(crate) fn status(relationship: &FederationRelationship, seen: &Progressed, now: Timestamp) -> RelationshipStatus {
+/// Everything an operator asks about a relationship at this moment. `trusted` is what verifiers see of it.
+pub(crate) fn status(
+    relationship: &FederationRelationship,
+    seen: &Progressed,
+    trusted: Option<&Bundle>,
+    now: Timestamp,
+) -> RelationshipStatus {
     let (known, progress) = (&seen.known, &seen.known.progress);
     let (state, since) = known.state(relationship, now);
-    let authorities = known.bundle.as_ref().map(|bundle| bundle.authorities());
+    let authorities = trusted.map(Bundle::authorities);
     let count = |svid_type| authorities.map_or(0, |authorities| authorities.count(svid_type));
     let endpoint_spiffe_id = match &relationship.endpoint.profile {
         EndpointProfile::HttpsSpiffe { endpoint_id } => Some(endpoint_id.to_string()),
