@@ -16,6 +16,8 @@ async fn bnd_20_the_earlier_holder_keeps_a_key_and_removals_beside_it_apply() {
     c.publishes(2, &[&shared, &new]);
     let status = service.refresh("c.example").await;
     assert_eq!(status["withheld"][0]["code"], "authority-reused");
+    let warnings = service.status("b.example").await["warnings"].clone();
+    assert_eq!(warnings[0]["code"], "authority-claimed", "the holder's operator hears of it too");
     for (name, ca, id, verdict) in [
         ("the holder's", &shared, "spiffe://b.example/web", "accepted"),
         ("the claimant's", &shared, "spiffe://c.example/web", "unknown-authority"),
@@ -47,6 +49,7 @@ async fn bnd_20_evidence_that_comes_later_moves_a_key_at_once() {
     assert_eq!(service.verdict(&c_ca.svid("spiffe://c.example/web")), "accepted");
     let shown = service.bundle("c.example").await.unwrap();
     assert_eq!(shown.bundle().authorities().x509().count(), 1, "nobody is told to trust it any more");
+    assert_eq!(service.status("c.example").await["x509_authorities"], 1);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::partner::Partner;
 use crate::service::{Service, is_polled};
 use crate::support::answer::{Answer, Delivery};
 use crate::support::ca::Ca;
-use crate::support::jwks::document_of;
+use crate::support::jwks::{document_of, x509_element};
 
 #[tokio::test]
 async fn rel_01_trust_is_one_way() {
@@ -18,6 +18,19 @@ async fn rel_01_trust_is_one_way() {
     b.becomes("a.example", |status| status["state"] == "current").await;
     assert_eq!(b.verdict(&a.own.svid("spiffe://a.example/web")), "accepted");
     assert_eq!(a.verdict(&b.own.svid("spiffe://b.example/web")), "unknown-trust-domain");
+}
+
+#[tokio::test]
+async fn rel_03_each_bundle_that_is_handed_on_bears_its_domains_name() {
+    let (b_ca, c_ca) = (Ca::of("b.example"), Ca::of("c.example"));
+    let b = Partner::publishing("b.example", 1, &[&b_ca]).await;
+    let c = Partner::publishing("c.example", 1, &[&c_ca]).await;
+    let service = Service::with([b.relationship(), c.relationship()]).await;
+    let bundles = service.get("/v1/bundles").await["bundles"].clone();
+    for (shown, domain, ca) in [(&bundles[0], "b.example", &b_ca), (&bundles[1], "c.example", &c_ca)] {
+        assert_eq!(shown["trust_domain"], domain);
+        assert_eq!(shown["document"]["keys"], json!([x509_element(ca)]), "{domain}: its own keys alone");
+    }
 }
 
 #[tokio::test]
