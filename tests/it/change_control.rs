@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::partner::Partner;
 use crate::service::Service;
 use crate::support::ca::{Ca, authority};
+use crate::support::jwks::{document, x509_element};
 
 const WEB: &str = "spiffe://b.example/web";
 
@@ -14,7 +15,8 @@ const WEB: &str = "spiffe://b.example/web";
 async fn manual_holds_the_first_bundle_and_each_addition_until_it_is_accepted() {
     let (first, second) = (Ca::of("b.example"), Ca::of("b.example"));
     let b = Partner::publishing("b.example", 1, &[&first]).await;
-    let service = Service::with([b.relationship().with("change_control", "manual")]).await;
+    let mut service = Service::with([b.relationship().with("change_control", "manual")]).await;
+    service.restart().await;
     let status = service.status("b.example").await;
     assert_eq!((&status["state"], &status["held"][0]["code"]), (&json!("held"), &json!("approval-required")));
     assert_eq!(service.verdict(&first.svid(WEB)), "unknown-trust-domain");
@@ -138,4 +140,25 @@ async fn a_stricter_policy_counts_from_the_next_poll_and_keeps_the_bundle() {
     assert_eq!(service.verdict(&known.svid(WEB)), "accepted");
     b.publishes(2, &[&known, &new]);
     assert_eq!(service.refresh("b.example").await["state"], "held");
+}
+
+#[tokio::test]
+async fn overlapping_lets_nobody_in_through_an_emptied_domain_or_a_short_hint() {
+    let (known, evil) = (Ca::of("b.example"), Ca::of("b.example"));
+    let b = Partner::publishing("b.example", 1, &[&known]).await;
+    let service = Service::with([b.relationship().with("change_control", "overlapping")]).await;
+    b.answers(document(Some(2), Some(1), &[x509_element(&known), x509_element(&evil)]));
+    service.refresh("b.example").await;
+    service.advance(Duration::from_secs(899));
+    assert_eq!(service.refresh("b.example").await["held"][0]["code"], "key-notice", "a hint of 1 s shortens nothing");
+
+    b.publishes(3, &[]);
+    service.refresh("b.example").await;
+    service.advance(Duration::from_secs(10));
+    service.refresh("b.example").await;
+    b.publishes(4, &[&evil]);
+    service.refresh("b.example").await;
+    service.advance(Duration::from_secs(48 * 3600));
+    assert_eq!(service.refresh("b.example").await["held"][0]["code"], "no-overlap");
+    assert_eq!(service.verdict(&evil.svid(WEB)), "domain-revoked");
 }

@@ -20,6 +20,7 @@ async fn a_clock_set_back_makes_the_service_unready_and_nothing_younger() {
     assert_eq!(service.get("/v1/status").await["not_ready"], json!([]), "within the tolerance");
     service.set_back(Duration::from_secs(2 * 3600));
     assert_eq!(service.get("/v1/status").await["not_ready"], json!(["clock-went-back"]));
+    assert_eq!(service.operations("/readyz").await.0, 503);
     let status = service.status("b.example").await;
     assert_eq!((&status["state"], &status["age_seconds"]), (&json!("stale"), &json!(3 * 3600)));
 
@@ -30,4 +31,5 @@ async fn a_clock_set_back_makes_the_service_unready_and_nothing_younger() {
 
     service.advance(Duration::from_secs(2 * 3600));
     assert_eq!(service.get("/v1/status").await["not_ready"], json!([]));
+    assert_eq!(service.operations("/readyz").await.0, 200);
 }

@@ -1,5 +1,7 @@
 //! One key, one trust domain: what a peer gains by publishing somebody else's key, which is nothing.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::partner::Partner;
@@ -26,6 +28,8 @@ async fn bnd_20_the_earlier_holder_keeps_a_key_and_removals_beside_it_apply() {
     ] {
         assert_eq!(service.verdict(&ca.svid(id)), verdict, "{name}");
     }
+    service.advance(Duration::from_secs(60));
+    assert_eq!(service.refresh("c.example").await["age_seconds"], 0, "a withheld key doesn't make the others old");
     b.publishes(2, &[&old]);
     assert_eq!(service.refresh("b.example").await["state"], "current", "the holder's rotation goes on");
 }
@@ -81,6 +85,7 @@ async fn bnd_20_nobody_takes_a_key_from_us() {
     service.configure([b.relationship()]);
     let status = service.becomes("b.example", |status| status["state"] == "current").await;
     assert_eq!(status["withheld"][0]["code"], "authority-reused");
+    assert_eq!(service.get("/v1/status").await["warnings"][0]["code"], "authority-claimed");
     assert_eq!(service.verdict(&claimed.svid("spiffe://b.example/web")), "unknown-authority");
     assert_eq!(service.verdict(&b_ca.svid("spiffe://b.example/web")), "accepted");
     assert_eq!(service.verdict(&service.own.svid("spiffe://a.example/web")), "accepted");

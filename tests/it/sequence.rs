@@ -94,6 +94,9 @@ async fn seq_06_the_same_number_brings_new_keys_but_no_removed_one_back() {
     let service = Service::with([b.relationship()]).await;
     b.publishes(8, &[&second]);
     assert_eq!(service.refresh("b.example").await["revision"], 2);
+    let (_, metrics) = service.operations("/metrics").await;
+    assert!(metrics.contains("sequence-reused"), "{metrics}");
+
     b.publishes(8, &[&first, &third]);
     assert_eq!(service.refresh("b.example").await["held"][0]["code"], "bundle-replayed");
     b.publishes(9, &[&first, &third]);

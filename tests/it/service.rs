@@ -1,5 +1,6 @@
 //! A whole service in this process: real sockets, TLS and store, with a wall clock that a test moves by hand.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -31,7 +32,8 @@ pub(crate) struct Service {
 }
 
 struct Running {
-    endpoint: SocketAddr,
+    /// By name: `https_web` and `operations`.
+    listeners: HashMap<&'static str, SocketAddr>,
     admin: reqwest::Client,
     trust: Box<dyn Fn() -> Arc<TrustSnapshot> + Send + Sync>,
     stop: CancellationToken,
@@ -108,11 +110,11 @@ impl Service {
     pub(crate) async fn start(&mut self) -> Result<(), StartError> {
         let app = App::open(&self.folder.path().join("comity.toml"), self.clock.clone()).await?;
         let (trust, stop) = (Box::new(app.trust()), CancellationToken::new());
-        let endpoint = app.addresses()[0].1;
+        let listeners = app.addresses().iter().copied().collect();
         let mut served = JoinSet::new();
         served.spawn(app.run(stop.clone().cancelled_owned()));
         let admin = reqwest::Client::builder().unix_socket(self.folder.path().join("admin.sock")).build().unwrap();
-        self.running = Some(Running { endpoint, admin, trust, stop, served });
+        self.running = Some(Running { listeners, admin, trust, stop, served });
         Ok(())
     }
 
@@ -129,7 +131,7 @@ impl Service {
 
     /// What another service configures to fetch from this one.
     pub(crate) fn relationship(&self) -> Relationship {
-        let url = format!("https://{}/", self.running().endpoint);
+        let url = format!("https://{}/", self.running().listeners["https_web"]);
         Relationship::web(&self.trust_domain, url, &self.web_ca.pem())
     }
 
@@ -174,6 +176,13 @@ impl Service {
         let answer = self.get(&format!("/v1/bundles/{domain}")).await;
         let document = answer.get("document")?.to_string();
         Some(BundleDocument::parse(&domain.parse().unwrap(), document.as_bytes()).unwrap())
+    }
+
+    /// Status and body of a path for health, readiness or metrics.
+    pub(crate) async fn operations(&self, path: &str) -> (u16, String) {
+        let url = format!("http://{}{path}", self.running().listeners["operations"]);
+        let answer = reqwest::get(url).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
     /// `accepted`, or the code with which verifiers refuse this SVID at this moment.
@@ -234,6 +243,7 @@ fn base(trust_domain: &str, folder: &Path) -> String {
         store.url = "sqlite://{folder}/comity.db"
         authorities.x509 = ["{folder}/ca.pem"]
         admin.socket = "{folder}/admin.sock"
+        operations.listen = "127.0.0.1:0"
         [endpoint.https_web]
         listen = "127.0.0.1:0"
         certificate = "{folder}/tls.pem"

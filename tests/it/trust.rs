@@ -59,7 +59,7 @@ async fn rel_06_a_relationship_taken_out_ends_at_once_and_a_late_answer_changes_
     let ca = Ca::of("b.example");
     let b = Partner::publishing("b.example", 1, &[&ca]).await;
     let mut service = Service::with([b.relationship()]).await;
-    b.peer.answer(Answer::ok(document_of(2, &[&ca])).by(Delivery::Drip(Duration::from_millis(2))));
+    b.peer.answer(Answer::ok(document_of(2, &[&ca])).by(Delivery::Drip(Duration::from_millis(20))));
     let taken_out = async {
         b.peer.saw_requests(2).await;
         service.configure([]);
@@ -139,5 +139,21 @@ async fn rel_10_the_first_document_from_a_changed_endpoint_is_held() {
 
         assert_eq!(service.accept_held("b.example").await["state"], "current", "{name}");
         assert_eq!(service.verdict(&then.svid("spiffe://b.example/web")), "accepted", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn rel_10_a_change_of_endpoint_that_is_taken_back_leaves_nothing() {
+    let (now, then) = (Ca::of("b.example"), Ca::of("b.example"));
+    let b = Partner::publishing("b.example", 8, &[&now]).await;
+    let elsewhere = Partner::publishing("b.example", 9, &[&then]).await;
+    let service = Service::with([b.relationship()]).await;
+    for (partner, state, held) in [(&elsewhere, "held", 1), (&b, "current", 0)] {
+        let endpoint = partner.peer.url("127.0.0.1", "/");
+        service.configure([partner.relationship()]);
+        service.becomes("b.example", |status| status["endpoint_url"] == endpoint).await;
+        let status = service.refresh("b.example").await;
+        assert_eq!((&status["state"], status["held"].as_array().map(Vec::len)), (&json!(state), Some(held)));
+        assert_eq!(service.verdict(&now.svid("spiffe://b.example/web")), "accepted", "{state}");
     }
 }
