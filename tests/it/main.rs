@@ -20,6 +20,7 @@ mod ownership;
 mod partner;
 mod poll;
 mod process;
+mod publish;
 mod publisher;
 mod readers;
 mod scripted;
