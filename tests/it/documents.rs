@@ -205,13 +205,3 @@ async fn seq_09_10_hints_are_followed_within_bounds() {
 fn time(value: &Value) -> SystemTime {
     humantime::parse_rfc3339(value.as_str().unwrap()).unwrap()
 }
-
-#[tokio::test]
-async fn fec_03_a_url_without_tls_does_not_start() {
-    let b = Partner::web("b.example").await;
-    for url in ["http://127.0.0.1:1/", "https://u:p@127.0.0.1:1/", "file:///etc/passwd", "/bundle"] {
-        let mut service = Service::new("a.example");
-        service.configure([b.relationship().with("endpoint_url", url)]);
-        assert_eq!(service.start().await.unwrap_err().code(), "config-rejected", "{url}");
-    }
-}

@@ -27,6 +27,7 @@ mod scripted;
 mod sequence;
 mod serve;
 mod service;
+mod settings;
 mod sources;
 mod support;
 mod trust;

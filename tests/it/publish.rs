@@ -1,26 +1,38 @@
 //! Our own keys on their way to those who poll us.
 
+use std::time::Duration;
+
 use crate::partner::Partner;
 use crate::service::Service;
 use crate::support::ca::{Ca, authority};
 
 #[tokio::test]
-async fn a_rotation_of_ours_reaches_a_peer_that_polls_by_itself() {
+async fn fes_11_a_rotation_of_ours_reaches_a_peer_that_polls_by_itself() {
     let (a, next) = (Service::started([]).await, Ca::of("a.example"));
     let every_second = a.relationship().with("minimum_interval", "1s").with("maximum_interval", "1s");
     let b = Service::of("b.example").await;
     b.configure([every_second]);
     let before = b.becomes("a.example", |status| status["state"] == "current").await;
 
+    a.advance(Duration::from_secs(3600));
     a.write("ca.pem", format!("{}{}", a.own.pem(), next.pem()).as_bytes());
     let with_next = b.becomes("a.example", |status| status["x509_authorities"] == 2).await;
     assert!(with_next["sequence"].as_u64() > before["sequence"].as_u64());
     assert_eq!(b.verdict(&next.svid("spiffe://a.example/web")), "accepted");
+    assert_eq!(new_keys(&a).await, 1, "too young to sign");
+    a.advance(Duration::from_secs(3 * 300));
+    assert_eq!(new_keys(&a).await, 0, "public for three hints");
 
     a.write("ca.pem", next.pem().as_bytes());
     b.becomes("a.example", |status| status["x509_authorities"] == 1).await;
     assert_eq!(b.verdict(&a.own.svid("spiffe://a.example/web")), "unknown-authority");
     assert_eq!(b.verdict(&next.svid("spiffe://a.example/web")), "accepted");
+}
+
+/// Own keys that the operator is warned not to sign with yet.
+async fn new_keys(service: &Service) -> usize {
+    let status = service.get("/v1/status").await;
+    status["warnings"].as_array().unwrap().iter().filter(|warning| warning["code"] == "own-key-new").count()
 }
 
 #[tokio::test]

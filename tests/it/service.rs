@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -100,20 +100,25 @@ impl Service {
 
     /// A file that nobody else can write, replaced as a whole; its path.
     pub(crate) fn write(&self, name: &str, contents: &[u8]) -> String {
-        let (path, half) = (self.folder.path().join(name), self.folder.path().join("half-written"));
+        let (path, half) = (self.path(name), self.path("half-written"));
         fs::write(&half, contents).unwrap();
         fs::set_permissions(&half, fs::Permissions::from_mode(0o600)).unwrap();
         fs::rename(half, &path).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
+    /// Where it has a file of this name.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub(crate) async fn start(&mut self) -> Result<(), StartError> {
-        let app = App::open(&self.folder.path().join("comity.toml"), self.clock.clone()).await?;
+        let app = App::open(&self.path("comity.toml"), self.clock.clone()).await?;
         let (trust, stop) = (Box::new(app.trust()), CancellationToken::new());
         let listeners = app.addresses().iter().copied().collect();
         let mut served = JoinSet::new();
         served.spawn(app.run(stop.clone().cancelled_owned()));
-        let admin = reqwest::Client::builder().unix_socket(self.folder.path().join("admin.sock")).build().unwrap();
+        let admin = reqwest::Client::builder().unix_socket(self.path("admin.sock")).build().unwrap();
         self.running = Some(Running { listeners, admin, trust, stop, served });
         Ok(())
     }
