@@ -1,6 +1,7 @@
 //! From fetched to trusted: what an authenticated document changes, and what waits for a person.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 
 use super::hold::{Hold, Refusal, Reused};
 use super::ownership::KeyOwners;
+use super::past::Past;
 use super::relationship::{ChangeControl, FederationRelationship};
 use super::timestamp::Timestamp;
 
@@ -25,10 +27,8 @@ pub(crate) struct Accepted {
     pub(crate) authorities: Option<Authorities>,
     /// What is remembered from document to document.
     pub(crate) memory: Memory,
-    /// Contents of superseded revisions.
-    pub(crate) superseded: HashSet<Fingerprint>,
-    /// Every authority that was ever accepted.
-    pub(crate) ever: HashSet<AuthorityId>,
+    /// What was ever accepted, this included.
+    pub(crate) past: Arc<Past>,
     /// Digests of documents that an operator barred.
     pub(crate) barred: HashSet<Fingerprint>,
     /// The endpoint's parameters are not those under which the accepted bundle came.
@@ -163,8 +163,8 @@ fn order(accepted: &Accepted, offered: Option<u64>, usable: &Authorities) -> Opt
         (accepted, offered) if offered > accepted => return None,
         _ => {}
     }
-    let returns = usable.ids().find(|id| !current.contains(id) && accepted.ever.contains(id));
-    let superseded = usable != current && accepted.superseded.contains(&usable.digest());
+    let returns = usable.ids().find(|id| !current.contains(id) && accepted.past.had(id));
+    let superseded = usable != current && accepted.past.had_contents(&usable.digest());
     (superseded || returns.is_some()).then(|| Hold::BundleReplayed { returns: returns.cloned() })
 }
 

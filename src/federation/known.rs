@@ -15,6 +15,7 @@ use crate::store::records::{Commit, HeldDocument, Origin, Revision, StoredRelati
 
 use super::acceptance::{Accepted, Judgement, Memory, Since};
 use super::hold::Hold;
+use super::past::Past;
 use super::relationship::{EndpointProfile, FederationRelationship};
 use super::status::{ErrorStatus, IgnoredStatus, RelationshipState, WithheldAuthority};
 use super::timestamp::Timestamp;
@@ -65,15 +66,14 @@ impl Known {
         let hint = progress.refresh_hint.map(Duration::from_secs);
         let latest = |bundle: &Bundle| numbered(Arc::new(bundle.clone()), progress.memory.sequence, hint);
         let bundle = stored.accepted.as_ref().map(|revision| latest(&revision.bundle));
-        let own = history.iter().filter(|revision| revision.number >= progress.first_revision);
-        let past = own.map(|revision| revision.bundle.authorities());
-        let current = bundle.as_ref().map(|bundle| bundle.authorities().digest());
+        let own = history.iter().rev().filter(|revision| revision.number >= progress.first_revision);
+        let mut past = Past::default();
+        own.for_each(|revision| past.remember(revision.bundle.authorities()));
         Self {
             accepted: Accepted {
                 authorities: bundle.as_ref().map(|bundle| bundle.authorities().clone()),
                 memory: progress.memory.clone(),
-                superseded: past.clone().map(Authorities::digest).filter(|digest| Some(*digest) != current).collect(),
-                ever: past.flat_map(Authorities::ids).cloned().collect(),
+                past: Arc::new(past),
                 barred: stored.barred.into_iter().collect(),
                 endpoint_changed: false,
             },
@@ -280,11 +280,7 @@ impl Known {
         let old = std::mem::take(&mut self.accepted.memory.since);
         let since = |id| old.get(id).copied().unwrap_or(Since { at: now, bootstrap });
         self.accepted.memory.since = authorities.ids().map(|id| (id.clone(), since(id))).collect();
-        if let Some(superseded) = &self.accepted.authorities {
-            self.accepted.superseded.insert(superseded.digest());
-        }
-        self.accepted.superseded.remove(&authorities.digest());
-        self.accepted.ever.extend(authorities.ids().cloned());
+        Arc::make_mut(&mut self.accepted.past).remember(&authorities);
         self.accepted.authorities = Some(authorities.clone());
         self.last_revision += 1;
         self.revision = Some(self.last_revision);

@@ -10,6 +10,7 @@ pub(crate) mod hold;
 pub(crate) mod known;
 pub(crate) mod outcome;
 pub(crate) mod ownership;
+pub(crate) mod past;
 pub(crate) mod poller;
 pub(crate) mod pollers;
 pub(crate) mod published_bundle;
