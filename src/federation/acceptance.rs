@@ -46,8 +46,17 @@ pub(crate) struct Memory {
     pub(crate) since: BTreeMap<AuthorityId, Since>,
     /// New keys, each since when it has been in every document.
     pub(crate) noticed: BTreeMap<AuthorityId, Timestamp>,
-    /// When a document first emptied an SVID type, or all of them.
-    pub(crate) emptied: Option<Timestamp>,
+    /// What the latest document emptied, if a second one has to agree.
+    pub(crate) emptied: Option<Emptied>,
+}
+
+/// What documents empty, and since when without a break.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Emptied {
+    /// The first of these documents.
+    pub(crate) since: Timestamp,
+    /// The types that lose their last authority.
+    pub(crate) types: Vec<SvidType>,
 }
 
 /// Since when an authority has been accepted, and how it began.
@@ -75,8 +84,8 @@ pub(crate) struct Judgement {
     pub(crate) sequence_reused: bool,
     /// New keys that wait for their notice, each since when.
     pub(crate) noticed: BTreeMap<AuthorityId, Timestamp>,
-    /// The document emptied something first at this time; a second fetch has to agree.
-    pub(crate) emptied: Option<Timestamp>,
+    /// What the document emptied; a second fetch has to agree.
+    pub(crate) emptied: Option<Emptied>,
 }
 
 /// Judges an authenticated document by steps 3 to 6 of acceptance; decoding was steps 1 and 2.
@@ -194,7 +203,9 @@ impl Offer<'_> {
 
         let emptied = self.emptied_types(&ready, &pending);
         let undecided = !emptied.is_empty() || (self.usable.is_empty() && current.is_none_or(|now| !now.is_empty()));
-        let confirmed = self.accepted.memory.emptied.is_some_and(|first| self.now.since(first) >= EMPTY_CONFIRMATION);
+        let agrees = |first: &&Emptied| emptied.iter().all(|svid_type| first.types.contains(svid_type));
+        let since = self.accepted.memory.emptied.as_ref().filter(agrees).map_or(self.now, |first| first.since);
+        let confirmed = self.now.since(since) >= EMPTY_CONFIRMATION;
         let waits = |svid_type| match confirmed {
             true => false,
             false => emptied.contains(&svid_type),
@@ -214,7 +225,7 @@ impl Offer<'_> {
             accept: (current != Some(&next) && !nothing_yet).then_some(next),
             noticed: diff.added.iter().map(|new| (new.id(), first_seen(new))).collect(),
             hold: pending.into_iter().next().map(|(_, hold)| hold),
-            emptied: (undecided && !confirmed).then(|| self.accepted.memory.emptied.unwrap_or(self.now)),
+            emptied: (undecided && !confirmed).then(|| Emptied { since, types: emptied.clone() }),
             withheld: Vec::new(),
             sequence_reused: false,
         }

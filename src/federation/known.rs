@@ -117,7 +117,7 @@ impl Known {
             })
             .collect();
         next.accepted.memory.noticed.clone_from(&judgement.noticed);
-        next.accepted.memory.emptied = judgement.emptied;
+        next.accepted.memory.emptied.clone_from(&judgement.emptied);
         next.hold(bundle, judgement.hold.as_ref(), now);
         if let Some(authorities) = &judgement.accept {
             next.accept(bundle, authorities.clone(), now);

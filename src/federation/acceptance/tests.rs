@@ -242,6 +242,20 @@ fn the_last_key_of_one_type_goes_when_a_second_fetch_agrees() {
 }
 
 #[test]
+fn bnd_05_only_a_document_that_empties_the_same_types_agrees() {
+    tell(
+        ChangeControl::Automatic,
+        &[
+            (0, "aA", Some(1), "[Aa]"),
+            (300, "a", Some(2), "[Aa] aged"),
+            (15, "A", Some(3), "[Aa] aged"),
+            (15, "", Some(4), "[Aa] aged"),
+            (15, "A", Some(5), "[A]"),
+        ],
+    );
+}
+
+#[test]
 fn manual_holds_every_addition_and_no_removal_while_a_key_survives() {
     let mut story = tell(ChangeControl::Manual, &[(0, "ab", Some(1), "[-] approval-required aged")]);
     assert_eq!(story.approve("ab", Some(1)), "[ab]");
