@@ -37,9 +37,12 @@ pub(crate) struct Accepted {
 
 /// What acceptance remembers from document to document, also across a restart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Memory {
     /// Sequence baseline: the number of the latest document that was accepted or confirmed.
     pub(crate) sequence: Option<u64>,
+    /// The highest number that was ever the baseline: an operator may have lowered it since.
+    pub(crate) highest: Option<u64>,
     /// Contents of the document that had that number.
     pub(crate) contents: Option<Fingerprint>,
     /// Since when each authority has been accepted without a gap.
@@ -117,11 +120,9 @@ pub(crate) fn judge(
     if let Some(hold) = order(accepted, bundle.sequence(), &usable) {
         return Ok(waiting(hold));
     }
-    let offer =
-        Offer { relationship, accepted, usable: &usable, withheld: &withheld, hint: bundle.refresh_hint(), now };
     let by_us = |reason: &IgnoreReason| !reason.is_kept() && !reason.is_ordered_by_standard();
     let refused_by_us = !withheld.is_empty() || offered.ignored().iter().any(|element| by_us(&element.reason));
-    if refused_by_us && (usable.is_empty() || offer.loses_a_type()) {
+    if refused_by_us && usable.is_empty() {
         return Ok(waiting(Hold::AllRefused));
     }
     if accepted.endpoint_changed {
@@ -129,6 +130,8 @@ pub(crate) fn judge(
     }
     let reused_number = bundle.sequence().is_some() && bundle.sequence() == accepted.memory.sequence;
     let other_contents = accepted.memory.contents.is_some_and(|contents| contents != bundle.authorities().digest());
+    let hint = bundle.refresh_hint();
+    let offer = Offer { relationship, accepted, usable: &usable, withheld: &withheld, refused_by_us, hint, now };
     Ok(Judgement { sequence_reused: reused_number && other_contents, withheld: withheld.clone(), ..offer.judge() })
 }
 
@@ -169,11 +172,14 @@ fn order(accepted: &Accepted, offered: Option<u64>, usable: &Authorities) -> Opt
         (Some(accepted), Some(offered)) if offered - accepted > MAX_JUMP => {
             return Some(Hold::SequenceJump { accepted, offered });
         }
-        (accepted, offered) if offered > accepted => return None,
+        (_, offered) if offered > accepted.memory.highest => return None,
         _ => {}
     }
+    // After an operator lowered the baseline, numbers above it are news and old documents alike: what
+    // was removed stays so, anything else counts.
+    let is_above = offered > accepted.memory.sequence;
     let returns = usable.ids().find(|id| !current.contains(id) && accepted.past.had(id));
-    let superseded = usable != current && accepted.past.had_contents(&usable.digest());
+    let superseded = !is_above && usable != current && accepted.past.had_contents(&usable.digest());
     (superseded || returns.is_some()).then(|| Hold::BundleReplayed { returns: returns.cloned() })
 }
 
@@ -183,6 +189,8 @@ struct Offer<'a> {
     accepted: &'a Accepted,
     usable: &'a Authorities,
     withheld: &'a [Reused],
+    /// We refused some of the document's keys: a type that has none left has not been revoked by its owner.
+    refused_by_us: bool,
     hint: Option<Duration>,
     now: Timestamp,
 }
@@ -202,10 +210,11 @@ impl Offer<'_> {
         }
 
         let emptied = self.emptied_types(&ready, &pending);
+        let all_refused = self.refused_by_us && !emptied.is_empty();
         let undecided = !emptied.is_empty() || (self.usable.is_empty() && current.is_none_or(|now| !now.is_empty()));
         let agrees = |first: &&Emptied| emptied.iter().all(|svid_type| first.types.contains(svid_type));
         let since = self.accepted.memory.emptied.as_ref().filter(agrees).map_or(self.now, |first| first.since);
-        let confirmed = self.now.since(since) >= EMPTY_CONFIRMATION;
+        let confirmed = self.now.since(since) >= EMPTY_CONFIRMATION && !all_refused;
         let waits = |svid_type| match confirmed {
             true => false,
             false => emptied.contains(&svid_type),
@@ -224,8 +233,8 @@ impl Offer<'_> {
             confirms: kept.is_empty() && !nothing_yet,
             accept: (current != Some(&next) && !nothing_yet).then_some(next),
             noticed: diff.added.iter().map(|new| (new.id(), first_seen(new))).collect(),
-            hold: pending.into_iter().next().map(|(_, hold)| hold),
-            emptied: (undecided && !confirmed).then(|| Emptied { since, types: emptied.clone() }),
+            hold: pending.into_iter().next().map(|(_, hold)| hold).or(all_refused.then_some(Hold::AllRefused)),
+            emptied: (undecided && !confirmed && !all_refused).then(|| Emptied { since, types: emptied.clone() }),
             withheld: Vec::new(),
             sequence_reused: false,
         }
@@ -264,12 +273,6 @@ impl Offer<'_> {
         let current = self.accepted.authorities.as_ref().unwrap_or(&NOTHING);
         let stays = |id: &AuthorityId| id.svid_type() == svid_type && self.usable.contains(id);
         current.ids().any(stays) || ready.iter().any(|new| new.svid_type() == svid_type)
-    }
-
-    /// Whether a type that is accepted now has no usable authority in the document.
-    fn loses_a_type(&self) -> bool {
-        let current = self.accepted.authorities.as_ref().unwrap_or(&NOTHING);
-        VERIFIED_TYPES.into_iter().any(|svid_type| current.count(svid_type) > 0 && self.usable.count(svid_type) == 0)
     }
 }
 

@@ -141,7 +141,7 @@ impl Known {
     ) -> Self {
         let mut next = self.clone();
         if let Some(replaced) = &self.bundle {
-            next.accepted.barred.insert(digest(replaced));
+            next.accepted.barred.extend(Some(digest(replaced)).filter(|replaced| *replaced != held.digest));
         }
         next.held.clear();
         next.accepted.memory.noticed.clear();
@@ -293,6 +293,7 @@ impl Known {
     fn number(&mut self, document: &Bundle) {
         self.bundle = self.bundle.take().map(|bundle| numbered(bundle, document.sequence(), document.refresh_hint()));
         self.accepted.memory.sequence = document.sequence();
+        self.accepted.memory.highest = self.accepted.memory.highest.max(document.sequence());
         self.accepted.memory.contents = Some(document.authorities().digest());
         self.progress.refresh_hint = document.refresh_hint().map(|hint| hint.as_secs());
     }

@@ -202,6 +202,39 @@ fn seq_07_an_operator_accepts_a_reset_by_digest_and_what_it_replaces_is_barred()
 }
 
 #[test]
+fn seq_07_after_a_reset_what_was_revoked_before_it_does_not_come_back_under_its_old_number() {
+    let mut story = tell(
+        ChangeControl::Automatic,
+        &[
+            (0, "a", Some(7), "[a]"),
+            (300, "ab", Some(8), "[ab]"),
+            (300, "b", Some(9), "[b]"),
+            (300, "c", Some(1), "[b] sequence-rollback aged"),
+        ],
+    );
+    assert_eq!(story.approve("c", Some(1)), "[c]");
+    for (keys, sequence, expected) in [
+        ("ab", 8, "[c] bundle-replayed aged"),
+        ("a", 7, "[c] bundle-replayed aged"),
+        ("cd", 2, "[cd]"),
+        ("c", 3, "[c]"),
+        ("ca", 10, "[ac]"),
+    ] {
+        assert_eq!(story.wait(300).offer(keys, sequence), expected, "{keys} {sequence}");
+    }
+}
+
+#[test]
+fn rel_10_an_endpoint_that_only_moved_is_not_barred_by_its_own_approval() {
+    let mut story = tell(ChangeControl::Automatic, &[(0, "a", Some(1), "[a]")]);
+    story.relationship.endpoint.url = "https://elsewhere.example/".parse().unwrap();
+    story.known = story.known.clone().under(&story.relationship.endpoint.parameters());
+    assert_eq!(story.wait(300).offer("a", Some(1)), "[a] endpoint-changed aged");
+    assert_eq!(story.approve("a", Some(1)), "[a]");
+    assert_eq!(story.wait(300).offer("a", Some(1)), "[a]");
+}
+
+#[test]
 fn bnd_04_05_an_empty_bundle_counts_when_a_second_fetch_agrees() {
     let story = tell(ChangeControl::Manual, &[(0, "aA", Some(1), "[-] approval-required aged")]);
     assert_eq!(story.known.state(&story.relationship, story.now).0, RelationshipState::Held);
@@ -353,6 +386,17 @@ fn bnd_20_a_key_of_another_domain_is_held_alone_and_removals_still_apply() {
     assert_eq!(story.wait(300).offer("c", Some(4)), "[b] all-refused aged");
     story.owners.set_foreign(&other, std::iter::empty());
     assert_eq!(story.wait(300).offer("c", Some(4)), "[c]");
+}
+
+#[test]
+fn bnd_20_somebody_elses_claim_on_our_next_key_does_not_freeze_revocation_of_the_other_type() {
+    let mut story = tell(ChangeControl::Automatic, &[(0, "abA", Some(1), "[Aab]")]);
+    let hostile: TrustDomain = "a.example".parse().unwrap();
+    let claimed: Authorities = [key('D')].into_iter().collect();
+    story.owners.set_foreign(&hostile, claimed.iter().map(|authority| (authority, story.now)));
+    assert_eq!(story.wait(300).offer("bD", Some(2)), "[Ab] all-refused aged");
+    assert_eq!(story.wait(300).offer("bD", Some(2)), "[Ab] all-refused aged", "no second fetch confirms a refusal");
+    assert_eq!(story.wait(300).offer("bcAD", Some(3)), "[Abc]");
 }
 
 #[test]
