@@ -21,7 +21,7 @@ use super::relationship::{ChangeControl, FederationRelationship};
 use super::timestamp::Timestamp;
 
 /// What a relationship has accepted so far, as far as acceptance looks at it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Accepted {
     /// The accepted authorities; `None` before the first acceptance.
     pub(crate) authorities: Option<Authorities>,

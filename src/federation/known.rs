@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::spiffe::authority::AuthorityId;
 use crate::spiffe::bundle::{Authorities, Bundle};
 use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::ignored::IgnoredElement;
@@ -22,7 +23,7 @@ use super::timestamp::Timestamp;
 use super::trust_feed::Trusted;
 
 /// One relationship's state. Its poller owns it; everybody else reads copies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Known {
     pub(crate) incarnation: u64,
     /// Parameters under which the accepted bundle came.
@@ -58,11 +59,32 @@ pub(crate) struct Progress {
     pub(crate) first_revision: u64,
 }
 
+impl Progress {
+    /// What can be told from the rest, if no progress was written or it can't be read: never a lower
+    /// baseline, a younger bundle or a shorter past than there was.
+    fn of(stored: &StoredRelationship) -> Self {
+        let Some(accepted) = &stored.accepted else {
+            return Self { first_revision: stored.last_revision + 1, ..Self::default() };
+        };
+        let (bundle, at) = (&accepted.bundle, Timestamp::from_secs(accepted.accepted_at));
+        let since = |id: &AuthorityId| (id.clone(), Since { at, bootstrap: false });
+        let memory = Memory {
+            sequence: bundle.sequence(),
+            highest: bundle.sequence(),
+            contents: Some(bundle.authorities().digest()),
+            since: bundle.authorities().ids().map(since).collect(),
+            ..Memory::default()
+        };
+        let refresh_hint = bundle.refresh_hint().map(|hint| hint.as_secs());
+        Self { memory, confirmed: Some(at), begun: Some(at), refresh_hint, ..Self::default() }
+    }
+}
+
 impl Known {
     /// What the store kept. `history` names what was accepted before.
     pub(crate) fn restore(stored: StoredRelationship, history: &[Revision]) -> Self {
-        let progress: Progress =
-            stored.progress.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let progress = stored.progress.as_deref().and_then(|json| serde_json::from_str(json).ok());
+        let progress: Progress = progress.unwrap_or_else(|| Progress::of(&stored));
         let hint = progress.refresh_hint.map(Duration::from_secs);
         let latest = |bundle: &Bundle| numbered(Arc::new(bundle.clone()), progress.memory.sequence, hint);
         let bundle = stored.accepted.as_ref().map(|revision| latest(&revision.bundle));
@@ -89,10 +111,7 @@ impl Known {
 
     /// A relationship without a past of its own.
     pub(crate) fn begin(created: StoredRelationship) -> Self {
-        let first_revision = created.last_revision + 1;
-        let mut known = Self::restore(created, &[]);
-        known.progress.first_revision = first_revision;
-        known
+        Self::restore(created, &[])
     }
 
     /// The same under these parameters: other than before, the next document is held (REL-10).
@@ -219,7 +238,9 @@ impl Known {
 
     /// When the bundle lapses, unless it is confirmed before.
     pub(crate) fn stale_at(&self, maximum_staleness: Option<Duration>) -> Option<Timestamp> {
-        Some(self.progress.confirmed?.after(maximum_staleness?))
+        self.bundle.as_ref()?;
+        // What came from a cache and was never confirmed since is of unknown age.
+        Some(self.progress.confirmed.unwrap_or_default().after(maximum_staleness?))
     }
 
     /// Only an operator can reopen this relationship: nothing can authenticate its endpoint (FEC-14).
@@ -316,3 +337,6 @@ fn ignored_status(element: &IgnoredElement) -> IgnoredStatus {
 
 /// Documents that wait at the same time; the oldest gives way.
 const MAX_HELD: usize = 16;
+
+#[cfg(test)]
+mod tests;
