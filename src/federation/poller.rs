@@ -77,6 +77,10 @@ pub(crate) struct Poller {
     /// Conditional polls since the last unconditional one.
     conditional: u32,
     known: Known,
+    /// The end of trust that the feed was told of when it came.
+    lapsed: Option<Timestamp>,
+    /// The store goes on from another state than ours.
+    superseded: bool,
 }
 
 impl Poller {
@@ -87,13 +91,14 @@ impl Poller {
         orders: mpsc::Receiver<Order>,
     ) -> Self {
         let known = seen.load().known.clone();
-        Self { relationship, shared, seen, orders, etag: None, conditional: 0, known }
+        Self { relationship, shared, seen, orders, etag: None, conditional: 0, known, lapsed: None, superseded: false }
     }
 
-    /// Polls until told to stop. It may be dropped at any await: each write is one transaction.
+    /// Polls until told to stop, or until the store goes on without it: whoever starts the next one takes up
+    /// what the store has. It may be dropped at any await: each write is one transaction.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut due = self.first_poll();
-        loop {
+        while !self.superseded {
             let lapse = self.lapse();
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -101,7 +106,7 @@ impl Poller {
                     self.poll().await;
                     due = self.plan();
                 }
-                () = tokio::time::sleep_until(lapse), if lapse > Instant::now() => self.shared.feed.lapse(&self.relationship.trust_domain),
+                () = tokio::time::sleep_until(lapse.unwrap_or(due)), if lapse.is_some() => self.announce_lapse(),
                 order = self.orders.recv() => match order {
                     Some(order) => if let Some(next) = self.obey(order).await { due = next },
                     None => return,
@@ -253,10 +258,17 @@ impl Poller {
     /// Store first, then the snapshot: what is trusted is never more than what is stored.
     async fn save(&mut self, next: Known, origin: Origin, now: Timestamp) -> Result<(), StoreError> {
         let domain = &self.relationship.trust_domain;
-        self.shared.store.commit(&self.known.commit(&next, domain, origin, now)).await?;
+        let written = self.shared.store.commit(&self.known.commit(&next, domain, origin, now)).await;
+        self.superseded |= matches!(written, Err(StoreError::Superseded { .. } | StoreError::RevisionNotNext { .. }));
+        written?;
         let staleness = self.relationship.maximum_staleness;
+        let was_stale = self.known.stale_at(staleness).is_some_and(|at| at <= now);
         match next.trusted(staleness) {
             Some(trusted) if next.revision != self.known.revision => self.shared.feed.set(domain, trusted),
+            // It is trusted again, which whoever waits for changes has to hear of.
+            Some(trusted) if was_stale && next.progress.confirmed != self.known.progress.confirmed => {
+                self.shared.feed.set(domain, trusted);
+            }
             Some(trusted) if next.progress.confirmed != self.known.progress.confirmed => {
                 self.shared.feed.extend(domain, trusted);
             }
@@ -324,13 +336,25 @@ impl Poller {
         Instant::now() + wait
     }
 
-    /// When the bundle lapses by time alone, if it has not yet.
-    fn lapse(&self) -> Instant {
-        let now = self.shared.clock.now();
-        let left = self.known.stale_at(self.relationship.maximum_staleness).map(|at| at.since(now));
-        Instant::now() + left.unwrap_or_default()
+    /// When the bundle lapses by time alone, if the feed was not told yet: at once if a poll took longer.
+    fn lapse(&self) -> Option<Instant> {
+        let at = self.known.stale_at(self.relationship.maximum_staleness).filter(|at| self.lapsed != Some(*at))?;
+        Some(Instant::now() + at.since(self.shared.clock.now()).min(LONGEST_SLEEP))
+    }
+
+    fn announce_lapse(&mut self) {
+        let at = self.known.stale_at(self.relationship.maximum_staleness);
+        if at.is_some_and(|at| at <= self.shared.clock.now()) {
+            self.lapsed = at;
+            self.shared.feed.lapse(&self.relationship.trust_domain);
+        }
     }
 }
 
+/// Longer sleeps are cut in two.
+const LONGEST_SLEEP: Duration = Duration::from_secs(86_400);
 /// Conditional polls in a row before one that takes no entity tag's word for anything.
 const CONDITIONAL_POLLS: u32 = 7;
+
+#[cfg(test)]
+mod tests;

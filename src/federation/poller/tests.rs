@@ -1,0 +1,183 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustls::RootCertStore;
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+
+use super::*;
+use crate::federation::endpoint_client::ClientLimits;
+use crate::federation::relationship::{BundleEndpoint, ChangeControl, EndpointProfile, PollPolicy};
+use crate::spiffe::bundle::Bundle;
+use crate::spiffe::document::render::{WitAuthorities, digest, render};
+use crate::spiffe::fixtures::FIXTURES;
+use crate::store;
+
+const NOW: u64 = 1_800_000_000;
+const STALENESS: u64 = 3_600;
+
+/// Wall time in Unix seconds, which tests set.
+#[derive(Debug)]
+struct Hand(AtomicU64);
+
+impl TimeProvider for Hand {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(Timestamp::from_secs(self.0.load(Ordering::Relaxed)).into())
+    }
+}
+
+struct Bench {
+    hand: Arc<Hand>,
+    shared: Arc<Shared>,
+    orders: mpsc::Sender<Order>,
+    poller: Poller,
+}
+
+impl Bench {
+    /// A poller of a relationship that exists in a store in memory, without network.
+    async fn new() -> Self {
+        let trust_domain: TrustDomain = "b.example".parse().unwrap();
+        let hand = Arc::new(Hand(AtomicU64::new(NOW)));
+        let clock = Arc::new(Clock::new(hand.clone(), None));
+        let shared = Arc::new(Shared {
+            client: EndpointClient::new(ClientLimits::default(), Arc::new(RootCertStore::empty()), clock.clone()),
+            store: store::open("memory:", &"a.example".parse().unwrap()).await.unwrap(),
+            feed: Arc::new(TrustFeed::new()),
+            clock,
+            counters: Counters::default(),
+            early_polls: EarlyPolls::default(),
+        });
+        let endpoint = BundleEndpoint {
+            url: "https://b.example/".parse().unwrap(),
+            profile: EndpointProfile::HttpsWeb { roots: None },
+            redirects: 0,
+            allow_link_local: false,
+        };
+        let created = shared.store.create(&trust_domain, &endpoint.parameters()).await.unwrap();
+        let relationship = Arc::new(FederationRelationship {
+            trust_domain,
+            endpoint,
+            bootstrap: None,
+            change_control: ChangeControl::Automatic,
+            key_notice: None,
+            maximum_staleness: Some(Duration::from_secs(STALENESS)),
+            poll: PollPolicy::default(),
+        });
+        let mut known = Known::begin(created);
+        known.progress.last_attempt = Some(Timestamp::from_secs(NOW));
+        let seen = Arc::new(ArcSwap::from_pointee(Progressed { known, next_poll: None }));
+        let (orders, receiver) = mpsc::channel(4);
+        let poller = Poller::new(relationship, shared.clone(), seen, receiver);
+        Self { hand, shared, orders, poller }
+    }
+
+    async fn serve(&mut self, sequence: u64, fixture: usize) -> Result<&'static str, PollError> {
+        let record = FetchRecord {
+            url: String::new(),
+            final_url: String::new(),
+            address: None,
+            peer: None,
+            status: Some(200),
+            bytes: 0,
+            digest: None,
+            age: None,
+            elapsed: Duration::ZERO,
+        };
+        self.poller.consider(&record, &document(sequence, fixture), Some("\"e\"".into())).await
+    }
+
+    fn generation(&self) -> u64 {
+        self.shared.feed.snapshot().generation()
+    }
+
+    /// Somebody else writes a revision.
+    async fn overtake(&self) {
+        let known = &self.poller.known;
+        let next = known.bootstrapped(&bundle(9, 3), Timestamp::from_secs(NOW));
+        let domain = &self.poller.relationship.trust_domain;
+        let commit = known.commit(&next, domain, Origin::Operator, Timestamp::from_secs(NOW));
+        self.shared.store.commit(&commit).await.unwrap();
+    }
+}
+
+fn bundle(sequence: u64, fixture: usize) -> Bundle {
+    let authorities = [FIXTURES[fixture].x509()].into_iter().collect();
+    Bundle::new("b.example".parse().unwrap(), authorities, Some(sequence), None)
+}
+
+fn document(sequence: u64, fixture: usize) -> Vec<u8> {
+    render(&bundle(sequence, fixture), WitAuthorities::Omit)
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_is_not_trusted() {
+    let mut bench = Bench::new().await;
+    bench.serve(1, 1).await.unwrap();
+    bench.overtake().await;
+    let before = bench.poller.known.clone();
+    assert_eq!(bench.serve(2, 2).await.unwrap_err().code(), "store-revision-not-next");
+    assert_eq!(bench.poller.known, before);
+    let snapshot = bench.shared.feed.snapshot();
+    let trust = snapshot.domain(&bench.poller.relationship.trust_domain).unwrap();
+    assert_eq!(*trust.bundle, bundle(1, 1));
+}
+
+#[tokio::test]
+async fn a_poller_ends_when_the_store_goes_on_without_it() {
+    for overtaken in [true, false] {
+        let mut bench = Bench::new().await;
+        bench.serve(5, 1).await.unwrap();
+        assert_eq!(bench.serve(1, 2).await.unwrap(), "sequence-rollback");
+        if overtaken {
+            bench.overtake().await;
+        } else {
+            bench.shared.store.end(&bench.poller.relationship.trust_domain).await.unwrap();
+        }
+        let (done, answer) = oneshot::channel();
+        bench.orders.send(Order::Accept(digest(&bundle(1, 2)), done)).await.unwrap();
+        bench.poller.run(CancellationToken::new()).await;
+        assert!(matches!(answer.await.unwrap(), Err(OrderError::Store(_))), "{overtaken}");
+    }
+}
+
+#[tokio::test]
+async fn rel_08_the_end_and_the_return_of_trust_are_new_generations() {
+    let mut bench = Bench::new().await;
+    bench.serve(1, 1).await.unwrap();
+    let accepted = bench.generation();
+    assert!(bench.poller.lapse().is_some());
+    bench.poller.announce_lapse();
+    assert_eq!(bench.generation(), accepted, "not yet");
+    bench.hand.0.store(NOW + STALENESS, Ordering::Relaxed);
+    assert!(bench.poller.lapse().is_some_and(|at| at <= Instant::now()), "it came while a poll took its time");
+    bench.poller.announce_lapse();
+    assert_eq!((bench.generation(), bench.poller.lapse()), (accepted + 1, None), "once");
+    assert_eq!(bench.serve(1, 1).await.unwrap(), "unchanged");
+    assert_eq!(bench.generation(), accepted + 2, "trusted again");
+    assert_eq!(bench.serve(1, 1).await.unwrap(), "unchanged");
+    assert_eq!(bench.generation(), accepted + 2, "a confirmation in time is none");
+    assert!(bench.poller.lapse().is_some());
+}
+
+#[tokio::test]
+async fn an_entity_tag_counts_only_for_a_document_that_brought_nothing_new() {
+    let mut bench = Bench::new().await;
+    for (sequence, fixture, expected) in
+        [(2, 1, None), (2, 1, Some("\"e\"")), (1, 2, None), (2, 1, Some("\"e\"")), (3, 2, None)]
+    {
+        bench.serve(sequence, fixture).await.unwrap();
+        assert_eq!(bench.poller.etag.as_deref(), expected, "{sequence} {fixture}");
+    }
+}
+
+#[tokio::test]
+async fn fec_21_what_is_stored_is_what_is_known() {
+    let mut bench = Bench::new().await;
+    for (sequence, fixture) in [(2, 1), (2, 1), (1, 2), (3, 2), (3, 3)] {
+        bench.serve(sequence, fixture).await.unwrap();
+        let stored = bench.shared.store.load().await.unwrap().relationships.remove(0);
+        let history = bench.shared.store.history(&stored.trust_domain, 1_000).await.unwrap();
+        let mut known = bench.poller.known.clone();
+        known.progress.memory = known.accepted.memory.clone();
+        assert_eq!(Known::restore(stored, &history), known, "{sequence} {fixture}");
+    }
+}
