@@ -26,8 +26,8 @@ impl Clock {
 
     /// The time to judge by.
     pub(crate) fn now(&self) -> Timestamp {
-        let seen = self.mark.fetch_max(self.source_secs(), Ordering::Relaxed);
-        Timestamp::from_secs(seen.max(self.source_secs()))
+        let now = self.source_secs();
+        Timestamp::from_secs(self.mark.fetch_max(now, Ordering::Relaxed).max(now))
     }
 
     /// How far the source is behind the highest time seen, if that is more than 5 min.
