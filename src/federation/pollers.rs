@@ -90,11 +90,14 @@ impl Pollers {
             let relationships = wanted.borrow_and_update().clone();
             let failed = self.reconcile(&relationships).await;
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
                 changed = wanted.changed() => if changed.is_err() { break },
                 () = tokio::time::sleep(RETRY), if failed => {}
                 Some((domain, exit)) = self.running.join_next() => if !exit.is_err_and(|error| error.is_cancelled()) {
                     error!(trust_domain = %domain, code = "poller-ended", "restarting poller");
+                    // One that dies at once must not spin.
+                    self.stop.run_until_cancelled(tokio::time::sleep(RESTART)).await;
                 },
             }
         }
@@ -210,7 +213,7 @@ impl Pollers {
         let Some(bootstrap) = relationship.bootstrap.as_ref().filter(|_| known.bundle.is_none()) else {
             return Ok(known);
         };
-        let next = known.bootstrapped(bootstrap, now);
+        let next = Known { endpoint: parameters, ..known.bootstrapped(bootstrap, now) };
         self.shared.store.commit(&known.commit(&next, domain, Origin::Bootstrap, now)).await?;
         info!(trust_domain = %domain, revision = next.revision, "bootstrap bundle accepted");
         Ok(next)
@@ -221,3 +224,4 @@ impl Pollers {
 const HISTORY: u32 = 1_000;
 const ORDERS: usize = 16;
 const RETRY: Duration = Duration::from_secs(5);
+const RESTART: Duration = Duration::from_secs(1);

@@ -3,9 +3,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustls::RootCertStore;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
+use tokio::sync::watch;
 
 use super::*;
 use crate::federation::endpoint_client::ClientLimits;
+use crate::federation::pollers::{Handles, Pollers, Relationships};
 use crate::federation::relationship::{BundleEndpoint, ChangeControl, EndpointProfile, PollPolicy};
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::render::{WitAuthorities, digest, render};
@@ -180,4 +182,34 @@ async fn fec_21_what_is_stored_is_what_is_known() {
         known.progress.memory = known.accepted.memory.clone();
         assert_eq!(Known::restore(stored, &history), known, "{sequence} {fixture}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poller_that_ended_goes_on_from_the_store() {
+    let mut bench = Bench::new().await;
+    bench.serve(5, 1).await.unwrap();
+    bench.serve(1, 2).await.unwrap();
+    let (domain, relationship) = (bench.poller.relationship.trust_domain.clone(), bench.poller.relationship.clone());
+    let (handles, stop) = (Handles::default(), CancellationToken::new());
+    let mut pollers = Pollers::new(bench.shared.clone(), handles.clone(), stop.clone());
+    let wanted: Relationships = Arc::new([(domain.clone(), relationship)].into());
+    let stored = bench.shared.store.load().await.unwrap().relationships;
+    pollers.resume(stored, &wanted).await.unwrap();
+    bench.overtake().await;
+    let (_wanted, wanted) = watch::channel(wanted);
+    let running = pollers.run(wanted);
+    let journey = async {
+        let (done, answer) = oneshot::channel();
+        let order = Order::Accept(digest(&bundle(1, 2)), done);
+        handles.get(&domain).unwrap().orders.send(order).await.ok().unwrap();
+        assert!(matches!(answer.await.unwrap(), Err(OrderError::Store(_))));
+        let mut generation = bench.shared.feed.subscribe();
+        while bench.shared.feed.snapshot().domain(&domain).unwrap().revision != 2 {
+            generation.changed().await.unwrap();
+        }
+        assert_eq!(*bench.shared.feed.snapshot().domain(&domain).unwrap().bundle, bundle(9, 3));
+        assert_eq!(handles.get(&domain).unwrap().seen.load().known.revision, Some(2));
+        stop.cancel();
+    };
+    tokio::join!(running, journey);
 }
