@@ -134,3 +134,107 @@ fn effective(state: &State, domain: &TrustDomain) -> Option<DomainTrust> {
     };
     Some(DomainTrust { bundle, revision: trusted.revision, trusted_until: trusted.until.map(Into::into) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spiffe::authority::{Authority, SvidType};
+    use crate::spiffe::fixtures::FIXTURES;
+
+    fn domain(name: &str) -> TrustDomain {
+        name.parse().unwrap()
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_secs(seconds)
+    }
+
+    fn bundle(name: &str, authorities: impl IntoIterator<Item = Authority>) -> Arc<Bundle> {
+        Arc::new(Bundle::new(domain(name), authorities.into_iter().collect(), Some(1), None))
+    }
+
+    /// Accepted in the second `since`, trusted until the second `until`.
+    fn trusted(bundle: Arc<Bundle>, since: u64, until: u64) -> Trusted {
+        let since = vec![at(since); bundle.authorities().len()];
+        Trusted { bundle, revision: 1, until: Some(at(until)), since }
+    }
+
+    /// Domain and number of its keys in the snapshot, in order.
+    fn shown(feed: &TrustFeed) -> Vec<(String, usize)> {
+        let snapshot = feed.snapshot();
+        let keys = |domain: &TrustDomain| snapshot.domain(domain).unwrap().bundle.authorities().len();
+        snapshot.trust_domains().map(|domain| (domain.to_string(), keys(domain))).collect()
+    }
+
+    fn keys<const N: usize>(expected: [(&str, usize); N]) -> Vec<(String, usize)> {
+        expected.map(|(domain, keys)| (domain.to_owned(), keys)).into()
+    }
+
+    #[test]
+    fn rel_05_06_a_change_replaces_and_an_end_removes_at_once() {
+        let feed = TrustFeed::new();
+        let generations = feed.subscribe();
+        feed.set(&domain("b"), trusted(bundle("b", [FIXTURES[0].x509(), FIXTURES[1].x509()]), 1, 9));
+        assert_eq!(shown(&feed), keys([("b", 2)]));
+        feed.set(&domain("b"), trusted(bundle("b", [FIXTURES[1].x509()]), 1, 9));
+        assert_eq!(shown(&feed), keys([("b", 1)]));
+        feed.remove(&domain("b"));
+        assert_eq!(shown(&feed), []);
+        assert_eq!((feed.snapshot().generation(), *generations.borrow()), (3, 3));
+        feed.remove(&domain("b"));
+        feed.lapse(&domain("b"));
+        feed.extend(&domain("b"), trusted(bundle("b", [FIXTURES[1].x509()]), 1, 9));
+        assert_eq!((shown(&feed), feed.snapshot().generation()), (keys([]), 3), "nothing late brings it back");
+    }
+
+    #[test]
+    fn rel_08_trust_is_extended_without_a_new_generation_and_lapses_with_one() {
+        let feed = TrustFeed::new();
+        let bundle = bundle("b", [FIXTURES[1].x509()]);
+        let is_stale = |second| feed.snapshot().domain(&domain("b")).unwrap().is_stale(at(second).into());
+        feed.set(&domain("b"), trusted(bundle.clone(), 1, 10));
+        assert_eq!([9, 10].map(is_stale), [false, true]);
+        feed.extend(&domain("b"), trusted(bundle, 1, 20));
+        assert_eq!([19, 20].map(is_stale), [false, true]);
+        assert_eq!(feed.snapshot().generation(), 1);
+        feed.lapse(&domain("b"));
+        assert_eq!(feed.snapshot().generation(), 2);
+        assert_eq!([19, 20].map(is_stale), [false, true], "an announcement ends nothing by itself");
+    }
+
+    #[test]
+    fn bnd_20_a_key_is_trusted_for_one_domain_whoever_comes_first() {
+        let key = || FIXTURES[1].x509();
+        for (name, order, since_a, since_b, expected) in [
+            ("the earlier one", ["a", "b"], 1, 2, [("a", 1), ("b", 0)]),
+            ("also when it is taken up later", ["b", "a"], 1, 2, [("a", 1), ("b", 0)]),
+            ("the other one", ["a", "b"], 2, 1, [("a", 0), ("b", 1)]),
+            ("accepted in the same second", ["b", "a"], 1, 1, [("a", 1), ("b", 0)]),
+        ] {
+            let feed = TrustFeed::new();
+            for name in order {
+                let since = if name == "a" { since_a } else { since_b };
+                feed.set(&domain(name), trusted(bundle(name, [key()]), since, 9));
+            }
+            assert_eq!(shown(&feed), keys(expected), "{name}");
+            for (owner, _) in expected.iter().filter(|(_, keys)| *keys == 1) {
+                feed.remove(&domain(owner));
+            }
+            assert_eq!(shown(&feed).into_iter().map(|(_, keys)| keys).collect::<Vec<_>>(), [1], "{name}, then freed");
+        }
+    }
+
+    #[test]
+    fn bnd_20_our_own_keys_are_never_a_peers_under_whatever_use() {
+        let feed = TrustFeed::new();
+        feed.set(&domain("b"), trusted(bundle("b", [FIXTURES[1].jwt("k"), FIXTURES[2].x509()]), 1, 9));
+        feed.set_own(bundle("own", [FIXTURES[1].x509()]));
+        assert_eq!(shown(&feed), keys([("b", 1), ("own", 1)]));
+        let left = feed.snapshot().domain(&domain("b")).unwrap().bundle.clone();
+        assert_eq!(left.authorities().count(SvidType::JwtSvid), 0);
+        feed.extend(&domain("b"), trusted(bundle("b", [FIXTURES[1].jwt("k"), FIXTURES[2].x509()]), 1, 20));
+        assert_eq!(shown(&feed), keys([("b", 1), ("own", 1)]), "nor by a confirmation");
+        feed.set_own(bundle("own", [FIXTURES[3].x509()]));
+        assert_eq!(shown(&feed), keys([("b", 2), ("own", 1)]), "until we drop them");
+    }
+}
