@@ -192,6 +192,9 @@ impl Federation {
             Err(OrderError::UnknownDigest) => {
                 Err(FederationError::UnknownDigest { trust_domain: domain.clone(), digest })
             }
+            Err(OrderError::NothingUsable) => {
+                Err(FederationError::NothingUsable { trust_domain: domain.clone(), digest })
+            }
             Err(OrderError::Store(error)) => Err(error.into()),
         }
     }
@@ -217,6 +220,8 @@ pub(crate) enum FederationError {
         "no held document of {trust_domain} has digest {digest}; `comity federation show {trust_domain}` names those there are"
     )]
     UnknownDigest { trust_domain: TrustDomain, digest: Fingerprint },
+    #[error("document {digest} of {trust_domain} holds only keys of other domains; accepting it would revoke all")]
+    NothingUsable { trust_domain: TrustDomain, digest: Fingerprint },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the relationship changed or the service is stopping; ask again")]
@@ -230,6 +235,7 @@ impl FederationError {
             Self::UnknownTrustDomain(_) => "unknown-trust-domain",
             Self::NoBundle(_) => "no-bundle",
             Self::UnknownDigest { .. } => "unknown-digest",
+            Self::NothingUsable { .. } => "nothing-usable",
             Self::Store(error) => error.code(),
             Self::Interrupted => "interrupted",
         }

@@ -56,6 +56,8 @@ pub(crate) enum Order {
 pub(crate) enum OrderError {
     #[error("no held document has this digest")]
     UnknownDigest,
+    #[error("all its keys belong to other domains")]
+    NothingUsable,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -227,6 +229,10 @@ impl Poller {
             .shared
             .feed
             .with_owners(|owners| held.bundle.retain(|authority| owners.other_owner(domain, authority).is_none()));
+        // To trust nothing any more is what nobody asked for who accepts a document with keys.
+        if usable.authorities().is_empty() && !held.bundle.authorities().is_empty() {
+            return Err(OrderError::NothingUsable);
+        }
         let now = self.shared.clock.now();
         let endpoint = self.relationship.endpoint.parameters();
         let next = self.known.approved(&held, usable.authorities().clone(), &endpoint, now);

@@ -168,6 +168,7 @@ const TABLE: &[Kind] = &[
     kind("unknown-route", 404, "Unknown route"),
     kind("unknown-trust-domain", 404, "No such relationship"),
     kind("method-not-allowed", 405, "Method not allowed"),
+    kind("nothing-usable", 409, "No key of the document is usable"),
     kind("payload-too-large", 413, "Request too large"),
     kind("unsupported-media-type", 415, "Not JSON"),
     INTERNAL,

@@ -213,3 +213,15 @@ async fn a_poller_that_ended_goes_on_from_the_store() {
     };
     tokio::join!(running, journey);
 }
+
+#[tokio::test]
+async fn bnd_20_accepting_a_document_of_foreign_keys_does_not_empty_the_domain() {
+    let mut bench = Bench::new().await;
+    bench.serve(1, 1).await.unwrap();
+    let theirs = [FIXTURES[2].x509()].into_iter().collect();
+    bench.shared.feed.set_own(Arc::new(Bundle::new("a.example".parse().unwrap(), theirs, Some(1), None)));
+    assert_eq!(bench.serve(2, 2).await.unwrap(), "all-refused");
+    let refusal = bench.poller.approve(digest(&bundle(2, 2))).await;
+    assert!(matches!(refusal, Err(OrderError::NothingUsable)), "{refusal:?}");
+    assert_eq!(*bench.poller.known.bundle.clone().unwrap(), bundle(1, 1));
+}

@@ -23,7 +23,8 @@ fn what_the_exchange_refuses_has_a_row_of_its_own() {
     for (error, status) in [
         (FederationError::UnknownTrustDomain(trust_domain.clone()), 404),
         (FederationError::NoBundle(trust_domain.clone()), 404),
-        (FederationError::UnknownDigest { trust_domain, digest }, 404),
+        (FederationError::UnknownDigest { trust_domain: trust_domain.clone(), digest }, 404),
+        (FederationError::NothingUsable { trust_domain, digest }, 409),
         (FederationError::Interrupted, 503),
     ] {
         let code = error.code();
