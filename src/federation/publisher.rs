@@ -125,3 +125,115 @@ impl Publisher {
         self.published.send_replace(Some(Arc::new(published)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use rustls::RootCertStore;
+    use rustls::pki_types::UnixTime;
+    use rustls::time_provider::TimeProvider;
+
+    use super::*;
+    use crate::federation::counters::Counters;
+    use crate::federation::early_poll::EarlyPolls;
+    use crate::federation::endpoint_client::{ClientLimits, EndpointClient};
+    use crate::spiffe::authority::Authority;
+    use crate::spiffe::document::BundleDocument;
+    use crate::spiffe::fixtures::FIXTURES;
+    use crate::store;
+
+    const NOW: u64 = 1_800_000_000;
+    const HINT: Duration = Duration::from_secs(300);
+
+    #[derive(Debug)]
+    struct Hand(AtomicU64);
+
+    impl TimeProvider for Hand {
+        fn current_time(&self) -> Option<UnixTime> {
+            Some(Timestamp::from_secs(self.0.load(Ordering::Relaxed)).into())
+        }
+    }
+
+    fn own() -> TrustDomain {
+        "a.example".parse().unwrap()
+    }
+
+    fn keys(authorities: impl IntoIterator<Item = Authority>) -> Authorities {
+        authorities.into_iter().collect()
+    }
+
+    async fn shared(seconds: u64) -> (Arc<Hand>, Shared) {
+        let hand = Arc::new(Hand(AtomicU64::new(seconds)));
+        let clock = Arc::new(Clock::new(hand.clone(), None));
+        let shared = Shared {
+            client: EndpointClient::new(ClientLimits::default(), Arc::new(RootCertStore::empty()), clock.clone()),
+            store: store::open("memory:", &own()).await.unwrap(),
+            feed: Arc::new(TrustFeed::new()),
+            clock,
+            counters: Counters::default(),
+            early_polls: EarlyPolls::default(),
+        };
+        (hand, shared)
+    }
+
+    fn sequence(publisher: &Publisher) -> u64 {
+        publisher.own().unwrap().bundle.sequence().unwrap()
+    }
+
+    #[tokio::test]
+    async fn seq_02_the_number_rises_exactly_when_contents_change() {
+        let (hand, shared) = shared(NOW).await;
+        let publisher = Publisher::new(&own(), HINT, &shared);
+        let (first, both) = (keys([FIXTURES[1].x509()]), keys([FIXTURES[1].x509(), FIXTURES[2].jwt("k")]));
+        assert_eq!(publisher.own().is_none(), publisher.published().borrow().is_none());
+        for (name, time, authorities, is_new, expected) in [
+            ("the first is numbered by time", NOW, &first, true, NOW),
+            ("the same", NOW + 9, &first, false, NOW),
+            ("another key", NOW + 10, &both, true, NOW + 10),
+            ("in the same second", NOW + 10, &first, true, NOW + 11),
+            ("under a clock set back", 5, &both, true, NOW + 12),
+        ] {
+            hand.0.store(time, Ordering::Relaxed);
+            assert_eq!(publisher.publish(authorities.clone()).await.unwrap(), is_new, "{name}");
+            assert_eq!(sequence(&publisher), expected, "{name}");
+            let published = publisher.published().borrow().clone().unwrap();
+            let served = BundleDocument::parse(&own(), &published.bytes).unwrap().into_bundle();
+            assert_eq!(served, *publisher.own().unwrap().bundle, "{name}");
+            assert_eq!(shared.feed.snapshot().domain(&own()).unwrap().bundle, publisher.own().unwrap().bundle);
+        }
+        let patient = Publisher::new(&own(), 2 * HINT, &shared);
+        patient.restore(shared.store.load().await.unwrap().own.unwrap());
+        assert!(patient.publish(both).await.unwrap(), "the hint is part of the contents");
+        assert_eq!(sequence(&patient), NOW + 13);
+    }
+
+    #[tokio::test]
+    async fn seq_02_a_restart_changes_neither_the_number_nor_the_age_of_keys() {
+        let (hand, shared) = shared(NOW).await;
+        let publisher = Publisher::new(&own(), HINT, &shared);
+        publisher.publish(keys([FIXTURES[1].x509()])).await.unwrap();
+        hand.0.store(NOW + 100, Ordering::Relaxed);
+        publisher.publish(keys([FIXTURES[1].x509(), FIXTURES[2].x509()])).await.unwrap();
+        let restarted = Publisher::new(&own(), HINT, &shared);
+        restarted.restore(shared.store.load().await.unwrap().own.unwrap());
+        assert!(!restarted.publish(keys([FIXTURES[2].x509(), FIXTURES[1].x509()])).await.unwrap());
+        let (before, after) = (publisher.own().unwrap(), restarted.own().unwrap());
+        assert_eq!((&before.bundle, &before.since), (&after.bundle, &after.since));
+        let ages = [1, 2].map(|fixture: usize| after.since[&FIXTURES[fixture].x509().id()].as_secs());
+        assert_eq!(ages, [NOW, NOW + 100]);
+    }
+
+    #[tokio::test]
+    async fn what_the_store_does_not_take_is_not_published() {
+        let (_, shared) = shared(NOW).await;
+        let publisher = Publisher::new(&own(), HINT, &shared);
+        publisher.publish(keys([FIXTURES[1].x509()])).await.unwrap();
+        let ahead = Bundle::new(own(), keys([FIXTURES[3].x509()]), Some(NOW + 50), Some(HINT));
+        shared.store.put_own(&ahead, "{}").await.unwrap();
+        let refusal = publisher.publish(keys([FIXTURES[2].x509()])).await.unwrap_err();
+        assert_eq!((refusal.code(), sequence(&publisher)), ("store-sequence-not-higher", NOW));
+        let published = publisher.published().borrow().clone().unwrap();
+        assert_eq!(BundleDocument::parse(&own(), &published.bytes).unwrap().bundle().sequence(), Some(NOW));
+    }
+}
