@@ -1,9 +1,12 @@
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
 use rcgen::ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType};
 
-use super::super::testing::{Ca, Case, bundle, ca_params, element, extension, leaf_params, time, uri};
+use super::super::testing::{Ca, Case, NOW, bundle, ca_params, element, extension, leaf_params, time, uri};
 use super::*;
-use crate::spiffe::authority::{Authority, JwtAuthority};
+use crate::spiffe::authority::{Authority, JwtAuthority, X509Authority};
 use crate::spiffe::bundle::Authorities;
 
 const ID: &str = "spiffe://a/x";
@@ -241,4 +244,41 @@ fn x5_20_a_chain_is_at_most_32_certificates_and_64_kib() {
     case.clone().with(&[&[0; MAX_CHAIN_BYTES]]).is_refused("chain-too-large");
     let huge = vec![0; MAX_CHAIN_BYTES + 1];
     assert_eq!(spiffe_id_of(&huge).unwrap_err().code(), "chain-too-large");
+}
+
+proptest! {
+    /// Whatever is changed in a certificate on the wire: an answer, and never yes.
+    #[test]
+    fn x5_12_a_changed_certificate_is_refused_and_breaks_nothing(
+        place in 0usize..3,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 1u8..), 1..4),
+        cut in prop::option::weighted(0.1, any::<prop::sample::Index>()),
+    ) {
+        static CHAIN: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
+            let root = Ca::root("root");
+            let middle = root.intermediate("middle");
+            [middle.leaf("spiffe://a/x"), middle.der, root.der]
+        });
+        let mut chain = CHAIN.clone();
+        for (at, change) in &changes {
+            let at = at.index(chain[place].len());
+            chain[place][at] ^= change;
+        }
+        if let Some(cut) = cut {
+            let length = cut.index(chain[place].len());
+            chain[place].truncate(length);
+        }
+        let [leaf, middle, root] = &chain;
+        let Ok(authority) = X509Authority::from_der(root) else { return Ok(()) };
+        let bundle = Bundle::new("a".parse().unwrap(), [Authority::X509(authority)].into_iter().collect(), None, None);
+        let verdict = verify_x509(&bundle, leaf, &[middle], Usage::Server, time(NOW));
+        // An authority is what it says; its self-signature and dates that still hold don't count.
+        prop_assert!(place == 2 || verdict.is_err() || chain == *CHAIN);
+    }
+
+    #[test]
+    fn arbitrary_bytes_are_refused(leaf: Vec<u8>, other: Vec<u8>) {
+        let bundle = bundle("a", &[&Ca::root("root")]);
+        prop_assert!(verify_x509(&bundle, &leaf, &[&other], Usage::Client, time(NOW)).is_err());
+    }
 }
