@@ -12,6 +12,7 @@ use crate::federation::relationship::{BundleEndpoint, ChangeControl, EndpointPro
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::render::{WitAuthorities, digest, render};
 use crate::spiffe::fixtures::FIXTURES;
+use crate::spiffe::trust_domain::TrustDomain;
 use crate::store;
 
 const NOW: u64 = 1_800_000_000;

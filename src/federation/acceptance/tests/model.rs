@@ -111,7 +111,7 @@ impl Life {
             let was_accepted = known.accepted.authorities.as_ref().is_some_and(|old| old.contains(id));
             assert!(was_accepted || served.contains(id), "{id} comes from nowhere");
             assert!(
-                was_accepted || judgement.withheld.iter().all(|(withheld, _)| withheld != id),
+                was_accepted || judgement.withheld.iter().all(|reused| reused.id != *id),
                 "{id} belongs to another domain"
             );
         }
