@@ -233,7 +233,7 @@ impl Offer<'_> {
             confirms: kept.is_empty() && !nothing_yet,
             accept: (current != Some(&next) && !nothing_yet).then_some(next),
             noticed: diff.added.iter().map(|new| (new.id(), first_seen(new))).collect(),
-            hold: pending.into_iter().next().map(|(_, hold)| hold).or(all_refused.then_some(Hold::AllRefused)),
+            hold: pending.into_iter().next().map(|(_, hold)| hold).or_else(|| all_refused.then_some(Hold::AllRefused)),
             emptied: (undecided && !confirmed && !all_refused).then(|| Emptied { since, types: emptied.clone() }),
             withheld: Vec::new(),
             sequence_reused: false,
