@@ -16,7 +16,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-
 use crate::authorities::files::AuthorityFiles;
 use crate::federation::relationship::FederationRelationship;
 use crate::spiffe::trust_domain::TrustDomain;

@@ -85,7 +85,8 @@ impl Bench {
             age: None,
             elapsed: Duration::ZERO,
         };
-        self.poller.consider(&record, &document(sequence, fixture), Some("\"e\"".into())).await
+        let outcome = self.poller.consider(&record, &document(sequence, fixture), Some("\"e\"".into())).await;
+        outcome.map(|outcome| outcome.code())
     }
 
     fn generation(&self) -> u64 {
