@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::pki_types::CertificateDer;
-use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
@@ -82,10 +82,13 @@ impl EndpointTls {
     /// TLS 1.2 and 1.3 with forward secrecy and AEAD only (FES-02); asks no client for a certificate
     /// (FES-06) and heeds no server name. ALPN is added by the listener.
     pub(crate) fn server_config(&self) -> Result<ServerConfig, rustls::Error> {
-        let config = ServerConfig::builder_with_details(Arc::new(provider()), self.clock.clone())
+        let mut config = ServerConfig::builder_with_details(Arc::new(provider()), self.clock.clone())
             .with_protocol_versions(&[&TLS13, &TLS12])?
             .with_no_client_auth()
             .with_cert_resolver(self.current.clone());
+        // Peers poll minutes apart over fresh connections: a ticket would cost every handshake and serve none.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(config)
     }
 
