@@ -215,10 +215,7 @@ impl Offer<'_> {
         let agrees = |first: &&Emptied| emptied.iter().all(|svid_type| first.types.contains(svid_type));
         let since = self.accepted.memory.emptied.as_ref().filter(agrees).map_or(self.now, |first| first.since);
         let confirmed = self.now.since(since) >= EMPTY_CONFIRMATION && !all_refused;
-        let waits = |svid_type| match confirmed {
-            true => false,
-            false => emptied.contains(&svid_type),
-        };
+        let waits = |svid_type| !confirmed && emptied.contains(&svid_type);
         let replaced = |svid_type| {
             pending.iter().any(|(new, _)| new.svid_type() == svid_type) && !self.survives(svid_type, &ready)
         };

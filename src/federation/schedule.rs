@@ -62,6 +62,8 @@ pub(crate) fn next_poll(outlook: &Outlook<'_>, now: Timestamp, jitter: f64) -> (
     };
     let minimum = outlook.policy.minimum();
     match outlook.authorities {
+        // A first document that waits for a person is no failure.
+        None if outlook.failures == 0 => {}
         None => {
             let doublings = u32::try_from(outlook.failures.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
             let retry = minimum.saturating_mul(1 << doublings);
@@ -149,7 +151,7 @@ mod tests {
             let failing = Outlook { failures, refresh_hint: Some(seconds(600)), ..outlook(Some(&keys)) };
             assert_eq!(next_poll(&failing, now(), 0.0), (seconds(600), Reason::RefreshHint), "{failures}");
         }
-        for (failures, expected) in [(1, 60), (2, 120), (3, 240), (4, 300), (40, 300), (u64::MAX, 300)] {
+        for (failures, expected) in [(0, 300), (1, 60), (2, 120), (3, 240), (4, 300), (40, 300), (u64::MAX, 300)] {
             let (wait, _) = next_poll(&Outlook { failures, ..outlook(None) }, now(), 0.0);
             assert_eq!(wait, seconds(expected), "{failures}");
         }

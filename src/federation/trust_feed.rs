@@ -37,7 +37,6 @@ pub(crate) struct Trusted {
 #[derive(Default)]
 struct State {
     generation: u64,
-    own: Option<TrustDomain>,
     trusted: BTreeMap<TrustDomain, Trusted>,
     owners: KeyOwners,
 }
@@ -71,7 +70,6 @@ impl TrustFeed {
         let mut state = self.lock();
         let domain = bundle.trust_domain().clone();
         let affected = state.owners.set_own(&domain, bundle.authorities());
-        state.own = Some(domain.clone());
         state.trusted.insert(domain.clone(), Trusted { bundle, revision: 0, until: None, since: Vec::new() });
         self.publish(state, domain, affected);
     }

@@ -65,7 +65,7 @@ impl Life {
             Event::Approve(at) => self.approve(*at),
             Event::Reject(at) => {
                 let held = before.held.get(*at).map(|held| held.digest);
-                self.story.known = held.map_or(before.clone(), |digest| before.rejected(digest));
+                self.story.known = held.map_or_else(|| before.clone(), |digest| before.rejected(digest));
             }
             Event::Wait(seconds) => drop(self.story.wait(*seconds)),
             Event::Move(to) => {
