@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
 use std::pin::pin;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use actix_web::dev::Server;
@@ -14,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Not ours to set: an HTTP/1.1 head has at most 128 KiB and 96 fields, beyond which the answer is 431.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListenerLimits {
-    /// Threads that serve, at least 1.
+    /// Threads that serve, at least 1; by default one per core, 4 at most.
     pub(crate) workers: usize,
     /// Connections that may wait to be accepted; the system has a ceiling of its own.
     pub(crate) backlog: i32,
@@ -35,7 +37,7 @@ pub(crate) struct ListenerLimits {
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
-            workers: 2,
+            workers: available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS),
             backlog: 1024,
             connections: 10_000,
             handshakes: 256,
@@ -70,6 +72,9 @@ pub(super) async fn serve_until(stop: CancellationToken, server: Server) -> io::
         () = stop.cancelled() => tokio::join!(handle.stop(true), server).1,
     }
 }
+
+/// One core answers some thousand handshakes a second: more threads would wait on each other.
+const MAX_WORKERS: usize = 4;
 
 /// Whole seconds that requests in flight have when the service stops.
 pub(super) const DRAIN_SECONDS: u64 = 4;
