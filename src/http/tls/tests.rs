@@ -133,6 +133,14 @@ async fn a_kubernetes_symlink_swap_is_served_within_two_seconds() {
     .await;
 }
 
+#[test]
+fn no_session_outlives_its_connection() {
+    let config = Files::with(&web_leaf()).web().unwrap().server_config().unwrap();
+    assert_eq!(config.send_tls13_tickets, 0);
+    assert!(!config.session_storage.can_cache());
+    assert!(!config.ticketer.enabled());
+}
+
 /// Runs the watcher, makes a change and waits until `expected` is served.
 async fn watched(tls: &EndpointTls, expected: &Minted, change: impl FnOnce()) {
     let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
