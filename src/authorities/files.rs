@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::files::trusted::{self, FileError};
 use crate::files::watch::FileWatch;
-use crate::spiffe::authority::Authority;
+use crate::spiffe::authority::{Authority, SvidType};
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -20,17 +20,23 @@ use super::{AuthorityProblem, Kind, LastGood, LoadedAuthorities, MisWired, check
 pub(crate) struct AuthorityFiles {
     x509: Vec<PathBuf>,
     jwt: Vec<PathBuf>,
+    wit: Vec<PathBuf>,
 }
 
 impl AuthorityFiles {
     /// In a folder every visible regular file counts. Without any path there are no authorities.
     pub(crate) fn new(x509: Vec<PathBuf>, jwt: Vec<PathBuf>) -> Self {
-        Self { x509, jwt }
+        Self { x509, jwt, wit: Vec::new() }
+    }
+
+    /// The same with JWKS files of WIT keys, which nobody publishes unasked (WIT-04, OUT-02).
+    pub(crate) fn with_wit(self, wit: Vec<PathBuf>) -> Self {
+        Self { wit, ..self }
     }
 
     /// Whether nothing is configured.
     pub(crate) fn is_empty(&self) -> bool {
-        self.x509.is_empty() && self.jwt.is_empty()
+        self.sources().next().is_none()
     }
 
     /// Reads everything for the first time. Nothing to publish is an error, unless nothing is
@@ -93,7 +99,8 @@ impl AuthorityFiles {
 
     fn sources(&self) -> impl Iterator<Item = (Kind, &PathBuf)> {
         let x509 = self.x509.iter().map(|path| (Kind::X509, path));
-        x509.chain(self.jwt.iter().map(|path| (Kind::Jwt, path)))
+        let jwt = self.jwt.iter().map(|path| (Kind::Jwt, path));
+        x509.chain(jwt).chain(self.wit.iter().map(|path| (Kind::Wit, path)))
     }
 }
 
@@ -193,7 +200,8 @@ fn read(
     }
     let authorities = match kind {
         Kind::X509 => pem::ca_certificates(&bytes)?.into_iter().map(Authority::X509).collect(),
-        Kind::Jwt => jwks::jwt_authorities(trust_domain, &bytes)?,
+        Kind::Jwt => jwks::authorities(SvidType::JwtSvid, trust_domain, &bytes)?,
+        Kind::Wit => jwks::authorities(SvidType::WitSvid, trust_domain, &bytes)?,
     };
     check_wiring(trust_domain, &authorities)?;
     Ok(LastGood { digest, authorities })

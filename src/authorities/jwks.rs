@@ -1,4 +1,4 @@
-//! JWT keys in a JWKS file of our own.
+//! JWT and WIT keys in a JWKS file of our own.
 
 use serde_json::Value;
 
@@ -6,15 +6,19 @@ use crate::spiffe::authority::{Authority, SvidType};
 use crate::spiffe::document::{BundleDocument, DocumentError};
 use crate::spiffe::trust_domain::TrustDomain;
 
-/// The JWT authorities of a JWKS: keys whose `use` is `jwt-svid`, `sig` or absent, as issuers write
-/// it. All of it or nothing: what would be ignored at a peer is a mistake at home.
-pub(crate) fn jwt_authorities(trust_domain: &TrustDomain, bytes: &[u8]) -> Result<Vec<Authority>, JwksError> {
+/// The authorities of a JWKS for one type of SVID: keys whose `use` is that type, `sig` or absent, as
+/// issuers write it. All of it or nothing: what would be ignored at a peer is a mistake at home.
+pub(crate) fn authorities(
+    svid_type: SvidType,
+    trust_domain: &TrustDomain,
+    bytes: &[u8],
+) -> Result<Vec<Authority>, JwksError> {
     // First as it stands, because duplicate members no longer show in a `Value`.
     BundleDocument::parse(trust_domain, bytes).map_err(JwksError::Document)?;
     let mut document: Value = serde_json::from_slice(bytes).map_err(|_| JwksError::Malformed)?;
     let keys = document.get_mut("keys").and_then(Value::as_array_mut).ok_or(JwksError::Malformed)?;
     for (index, key) in keys.iter_mut().enumerate() {
-        mark_as_jwt(index, key)?;
+        mark(svid_type, index, key)?;
     }
     let document = BundleDocument::parse(trust_domain, document.to_string().as_bytes()).map_err(JwksError::Document)?;
     if let Some(ignored) = document.ignored().iter().find(|ignored| !ignored.reason.is_kept()) {
@@ -23,7 +27,7 @@ pub(crate) fn jwt_authorities(trust_domain: &TrustDomain, bytes: &[u8]) -> Resul
     Ok(document.bundle().authorities().iter().cloned().collect())
 }
 
-fn mark_as_jwt(index: usize, key: &mut Value) -> Result<(), JwksError> {
+fn mark(svid_type: SvidType, index: usize, key: &mut Value) -> Result<(), JwksError> {
     let Some(members) = key.as_object_mut() else {
         return Err(JwksError::Unusable { index, reason: "is no JSON object".into() });
     };
@@ -32,10 +36,10 @@ fn mark_as_jwt(index: usize, key: &mut Value) -> Result<(), JwksError> {
     }
     match members.get("use") {
         None => {}
-        Some(Value::String(usage)) if ["sig", SvidType::JwtSvid.as_str()].contains(&usage.as_str()) => {}
+        Some(Value::String(usage)) if ["sig", svid_type.as_str()].contains(&usage.as_str()) => {}
         Some(usage) => return Err(JwksError::Usage { index, usage: usage.to_string().escape_debug().to_string() }),
     }
-    members.insert("use".into(), SvidType::JwtSvid.as_str().into());
+    members.insert("use".into(), svid_type.as_str().into());
     Ok(())
 }
 
@@ -60,7 +64,7 @@ pub(crate) enum JwksError {
     },
     /// A key for something else.
     #[error(
-        "keys[{index}] is for use {usage}; a JWT key says \"jwt-svid\", \"sig\" or nothing (CA certificates go to authorities.x509, as PEM)"
+        "keys[{index}] is for use {usage}; a JWT key says \"jwt-svid\", \"sig\" or nothing (CA certificates go to authorities.x509, as PEM; WIT keys to authorities.wit)"
     )]
     Usage {
         /// Which key.

@@ -38,6 +38,7 @@ pub(crate) struct AuthorityProblem {
 enum Kind {
     X509,
     Jwt,
+    Wit,
 }
 
 #[derive(Clone, Debug)]

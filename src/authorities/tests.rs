@@ -120,6 +120,30 @@ fn jwt_keys_need_a_key_id_and_a_fitting_use() {
 }
 
 #[test]
+fn wit_04_out_02_wit_keys_come_only_from_files_that_are_asked_for_them() {
+    for (name, members, expected) in [
+        ("jwt", r#","kid":"a","use":"wit-svid""#, Err("wrong-use")),
+        ("wit", r#","kid":"a","use":"wit-svid""#, Ok(1)),
+        ("wit", r#","kid":"a""#, Ok(1)),
+        ("wit", r#","kid":"a","use":"jwt-svid""#, Err("wrong-use")),
+        ("wit", "", Err("unusable-key")),
+    ] {
+        let folder = folder_with(&[("ca.pem", &pem("a")), ("keys.json", &format!(r#"{{"keys":[{}]}}"#, jwk(members)))]);
+        let (ca, keys) = (vec![folder.path().join("ca.pem")], vec![folder.path().join("keys.json")]);
+        let files = match name {
+            "jwt" => AuthorityFiles::new(ca, keys),
+            _ => AuthorityFiles::new(ca, vec![]).with_wit(keys),
+        };
+        let loaded = files.load(&domain()).unwrap();
+        let found = match loaded.problems.first() {
+            Some(problem) => Err(problem.code),
+            None => Ok(loaded.authorities.count(SvidType::WitSvid)),
+        };
+        assert_eq!(found, expected, "{name} {members}");
+    }
+}
+
+#[test]
 fn nothing_to_publish_at_start_says_what_would_be_right() {
     let folder = folder_with(&[]);
     for path in [folder.path().to_owned(), folder.path().join("none.pem")] {

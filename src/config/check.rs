@@ -73,7 +73,7 @@ fn store(section: &Section<'_>, environment: &HashMap<String, String>) -> Option
 }
 
 fn authorities(section: &Section<'_>) -> (AuthorityFiles, Option<Duration>) {
-    let files = AuthorityFiles::new(section.paths("x509"), section.paths("jwt"));
+    let files = AuthorityFiles::new(section.paths("x509"), section.paths("jwt")).with_wit(section.paths("wit"));
     (files, section.duration("refresh_hint", MINUTE..=DAY))
 }
 

@@ -42,8 +42,9 @@ fn authorities(config: &Config) -> String {
         Ok(loaded) => {
             let problems = loaded.problems.iter();
             let problems = problems.map(|one| format!("\n    {}: {} [{}]", one.file.display(), one.detail, one.code));
-            let [x509, jwt] = [SvidType::X509Svid, SvidType::JwtSvid].map(|kind| loaded.authorities.count(kind));
-            format!("{x509} X.509, {jwt} JWT{}", problems.collect::<String>())
+            let kinds = [SvidType::X509Svid, SvidType::JwtSvid, SvidType::WitSvid];
+            let [x509, jwt, wit] = kinds.map(|kind| loaded.authorities.count(kind));
+            format!("{x509} X.509, {jwt} JWT, {wit} WIT{}", problems.collect::<String>())
         }
     }
 }

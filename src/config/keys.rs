@@ -10,7 +10,7 @@ use super::section::{key_of, origin_of};
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("", &["trust_domain"]),
     ("store", &["url"]),
-    ("authorities", &["x509", "jwt", "refresh_hint"]),
+    ("authorities", &["x509", "jwt", "wit", "refresh_hint"]),
     ("endpoint.https_web", &["listen", "path", "certificate", "private_key", "max_connections"]),
     ("endpoint.https_spiffe", &["listen", "path", "svid", "private_key", "max_connections"]),
     ("operations", &["listen"]),

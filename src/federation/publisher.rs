@@ -118,7 +118,7 @@ impl Publisher {
 
     fn serve(&self, bundle: Bundle, since: BTreeMap<AuthorityId, Timestamp>) {
         let published =
-            PublishedBundle::new(render(&bundle, WitAuthorities::Omit)).expect("writing to memory does not fail");
+            PublishedBundle::new(render(&bundle, WitAuthorities::Include)).expect("writing to memory does not fail");
         let bundle = Arc::new(bundle);
         self.feed.set_own(bundle.clone());
         self.own.store(Some(Arc::new(OwnKeys { bundle, since })));
@@ -185,7 +185,8 @@ mod tests {
     async fn seq_02_the_number_rises_exactly_when_contents_change() {
         let (hand, shared) = shared(NOW).await;
         let publisher = Publisher::new(&own(), HINT, &shared);
-        let (first, both) = (keys([FIXTURES[1].x509()]), keys([FIXTURES[1].x509(), FIXTURES[2].jwt("k")]));
+        let (first, both) =
+            (keys([FIXTURES[1].x509()]), keys([FIXTURES[1].x509(), FIXTURES[2].jwt("k"), FIXTURES[3].wit("w")]));
         assert_eq!(publisher.own().is_none(), publisher.published().borrow().is_none());
         for (name, time, authorities, is_new, expected) in [
             ("the first is numbered by time", NOW, &first, true, NOW),

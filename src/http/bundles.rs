@@ -76,7 +76,7 @@ async fn own(Query(form): Query<Form>, federation: Data<Federation>) -> Result<H
     let bundle = federation.own_bundle().ok_or_else(none)?;
     match form.format {
         Format::Jwks => {
-            let document = render(&bundle, WitAuthorities::Omit);
+            let document = render(&bundle, WitAuthorities::Include);
             Ok(HttpResponse::Ok().content_type(ContentType::json()).body(document))
         }
         Format::Pem => {
