@@ -8,6 +8,7 @@ pub(crate) mod early_poll;
 pub(crate) mod endpoint_client;
 pub(crate) mod hold;
 pub(crate) mod known;
+pub(crate) mod order;
 pub(crate) mod outcome;
 pub(crate) mod ownership;
 pub(crate) mod past;
@@ -33,7 +34,8 @@ use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::error::StoreError;
 
 use self::counters::Counters;
-use self::poller::{Order, OrderError, Shared};
+use self::order::{Order, OrderError};
+use self::poller::Shared;
 use self::pollers::{Handle, Handles};
 use self::publisher::Publisher;
 use self::status::{HeldStatus, RelationshipStatus, ServiceStatus, Warning};

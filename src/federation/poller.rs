@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -22,6 +22,7 @@ use super::counters::Counters;
 use super::early_poll::EarlyPolls;
 use super::endpoint_client::{Authentication, Body, EndpointClient, FetchRecord, Request};
 use super::known::Known;
+use super::order::{Order, OrderError};
 use super::outcome::{PollError, PollOutcome};
 use super::relationship::FederationRelationship;
 use super::schedule::{self, Outlook};
@@ -37,29 +38,6 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) counters: Counters,
     pub(crate) early_polls: EarlyPolls,
-}
-
-/// An order to a poller, answered when it is done.
-pub(crate) enum Order {
-    /// Poll now, whatever the schedule says.
-    Refresh(oneshot::Sender<()>),
-    /// Poll now, if the budget for unplanned polls allows it.
-    Early,
-    /// Accept the held document with this digest.
-    Accept(Fingerprint, oneshot::Sender<Result<(), OrderError>>),
-    /// Reject it.
-    Reject(Fingerprint, oneshot::Sender<Result<(), OrderError>>),
-}
-
-/// Why an order was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum OrderError {
-    #[error("no held document has this digest")]
-    UnknownDigest,
-    #[error("all its keys belong to other domains")]
-    NothingUsable,
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// What others see of a poller, replaced as a whole after each step.

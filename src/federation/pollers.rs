@@ -15,7 +15,8 @@ use crate::store::error::StoreError;
 use crate::store::records::{Origin, StoredRelationship};
 
 use super::known::Known;
-use super::poller::{Order, Poller, Progressed, Shared};
+use super::order::Order;
+use super::poller::{Poller, Progressed, Shared};
 use super::relationship::FederationRelationship;
 
 /// All relationships that the configuration wants, by trust domain.

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustls::RootCertStore;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::*;
 use crate::federation::endpoint_client::ClientLimits;
