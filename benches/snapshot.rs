@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use comity::{Authority, Bundle, DomainTrust, TrustDomain, TrustSnapshot, Usage, X509Authority, verify_x509};
+use comity::{Authority, Bundle, DomainTrust, TrustDomain, TrustSnapshot, Usage, X509Authority};
 use divan::{AllocProfiler, Bencher, black_box};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use rustls::pki_types::UnixTime;
@@ -21,11 +21,11 @@ fn rebuild_with_one_changed(bencher: Bencher<'_, '_>, domains: u64) {
     let trust = |n: u64, revision| {
         let name: TrustDomain = format!("d{n}.example").parse().expect("a valid name");
         let bundle = Bundle::new(name, [authority.clone()].into_iter().collect(), Some(revision), None);
-        DomainTrust { bundle: Arc::new(bundle), revision, trusted_until: None }
+        DomainTrust::new(Arc::new(bundle), revision)
     };
     let snapshot = TrustSnapshot::new(1, (0..domains).map(|n| trust(n, 1)));
     let changed = trust(domains / 2, 2);
-    let name = changed.bundle.trust_domain().clone();
+    let name = changed.bundle().trust_domain().clone();
     bencher.bench(|| snapshot.updated(2, [(name.clone(), Some(changed.clone()))]));
 }
 
@@ -38,8 +38,9 @@ fn verify_leaf_and_intermediate(bencher: Bencher<'_, '_>) {
     let bundle = Bundle::new(name, [authority].into_iter().collect(), None, None);
     let leaf = intermediate.leaf("spiffe://a.example/web");
     let at = UnixTime::since_unix_epoch(Duration::from_secs(1_767_225_600));
+    let domain = DomainTrust::new(Arc::new(bundle), 1);
     bencher.bench(|| {
-        let verdict = verify_x509(&bundle, black_box(&leaf), &[&intermediate.der], Usage::Server, at);
+        let verdict = domain.verify_x509(black_box(&leaf), &[&intermediate.der], Usage::Server, at);
         assert!(verdict.is_ok());
     });
 }

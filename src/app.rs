@@ -32,7 +32,7 @@ use crate::federation::timestamp::Timestamp;
 use crate::federation::trust_feed::TrustFeed;
 use crate::store;
 use crate::store::Store;
-use crate::verify::snapshot::TrustSnapshot;
+use crate::verify::trust::Trust;
 
 use self::error::StartError;
 use self::listeners::Listeners;
@@ -129,10 +129,9 @@ impl App {
         &self.addresses
     }
 
-    /// Reads the trust snapshot of the moment it is called, also while the service runs.
-    pub fn trust(&self) -> impl Fn() -> Arc<TrustSnapshot> + Send + Sync + use<> {
-        let feed = self.feed.clone();
-        move || feed.snapshot()
+    /// A reader of the newest trust snapshot, also while the service runs.
+    pub fn trust(&self) -> Trust {
+        self.feed.trust()
     }
 
     /// Serves until `until` is done or a part fails, then stops within 5 s.

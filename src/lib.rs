@@ -38,7 +38,7 @@
 //!
 //! // POLL: bank A reads it as a bundle of that domain and no other, and takes it into its snapshot.
 //! let bundle = Arc::new(BundleDocument::parse(&domain, &document)?.into_bundle());
-//! let trust = TrustSnapshot::new(1, [DomainTrust { bundle, revision: 1, trusted_until: None }]);
+//! let trust = TrustSnapshot::new(1, [DomainTrust::new(bundle, 1)]);
 //!
 //! // VERIFY: the SPIFFE ID in the leaf says which bundle counts.
 //! let now = UnixTime::now();
@@ -72,11 +72,17 @@ pub use spiffe::json::JsonError;
 pub use spiffe::public_key::{Curve, Fingerprint, FingerprintError, PublicKey, PublicKeyError};
 pub use spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
 pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
-pub use verify::rejection::{Fault, Place, Rejection};
+pub use verify::authorizer::Authorizer;
+pub use verify::is_self_signed;
+pub use verify::jwt::TokenFault;
+pub use verify::policy::{KeyStrength, Lapse, PathPattern, Policy, PolicyBreach, SvidChecks};
+pub use verify::rejection::{Fault, Limit, Place, Rejection};
 pub use verify::rustls::SpiffeServerVerifier;
 pub use verify::snapshot::{DomainTrust, TrustSnapshot};
-pub use verify::x509::{Usage, check_svid, spiffe_id_of, verify_x509};
-pub use verify::{Verified, is_self_signed};
+pub use verify::trust::{Trust, TrustWriter};
+pub use verify::verified::Verified;
+pub use verify::verifier::Verifier;
+pub use verify::x509::{Usage, check_svid, spiffe_id_of};
 
 #[cfg(feature = "server")]
 mod app;

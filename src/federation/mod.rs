@@ -110,7 +110,7 @@ impl Federation {
         let now = self.inner.shared.clock.now();
         let snapshot = self.inner.shared.feed.snapshot();
         let status = |handle: &Handle| {
-            let trusted = snapshot.domain(&handle.relationship.trust_domain).map(|trust| &*trust.bundle);
+            let trusted = snapshot.domain(&handle.relationship.trust_domain).map(|trust| &**trust.bundle());
             view::status(&handle.relationship, &handle.seen.load(), trusted, now)
         };
         let mut all: Vec<_> = self.inner.handles.all().iter().map(status).collect();
@@ -131,7 +131,7 @@ impl Federation {
         self.handle(domain)?;
         let snapshot = self.inner.shared.feed.snapshot();
         let trust = snapshot.domain(domain).ok_or_else(|| FederationError::NoBundle(domain.clone()))?;
-        Ok(trust.bundle.clone())
+        Ok(trust.bundle().clone())
     }
 
     /// Documents that wait for a decision, newest last.

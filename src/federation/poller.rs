@@ -276,7 +276,7 @@ impl Poller {
         }
         let snapshot = self.shared.feed.snapshot();
         let trust = snapshot.domain(&self.relationship.trust_domain);
-        let bundle = trust.map(|trust| trust.bundle.clone());
+        let bundle = trust.map(|trust| trust.bundle().clone());
         Ok(self.shared.client.authentication(&self.relationship.endpoint.profile, bundle)?)
     }
 

@@ -17,7 +17,8 @@ use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::records::OwnBundle;
-use crate::verify::x509::{Usage, verify_x509};
+use crate::verify::snapshot::DomainTrust;
+use crate::verify::x509::Usage;
 
 use super::clock::Clock;
 use super::poller::Shared;
@@ -72,7 +73,9 @@ impl Publisher {
         let own = self.own()?;
         let (leaf, intermediates) = chain.split_first()?;
         let intermediates: Vec<&[u8]> = intermediates.iter().map(AsRef::as_ref).collect();
-        let error = verify_x509(&own.bundle, leaf, &intermediates, Usage::Server, self.clock.now().into()).err()?;
+        let error = DomainTrust::new(own.bundle.clone(), 0)
+            .verify_x509(leaf, &intermediates, Usage::Server, self.clock.now().into())
+            .err()?;
         Some(Warning {
             code: "endpoint-svid-untrusted".into(),
             detail: format!("the endpoint's SVID does not verify under our own bundle: {error}"),
@@ -201,7 +204,7 @@ mod tests {
             let published = publisher.published().borrow().clone().unwrap();
             let served = BundleDocument::parse(&own(), &published.bytes).unwrap().into_bundle();
             assert_eq!(served, *publisher.own().unwrap().bundle, "{name}");
-            assert_eq!(shared.feed.snapshot().domain(&own()).unwrap().bundle, publisher.own().unwrap().bundle);
+            assert_eq!(shared.feed.snapshot().domain(&own()).unwrap().bundle(), &publisher.own().unwrap().bundle);
         }
         let patient = Publisher::new(&own(), 2 * HINT, &shared);
         patient.restore(shared.store.load().await.unwrap().own.unwrap());

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::snapshot::{DomainTrust, TrustSnapshot};
+use crate::verify::trust::{Trust, TrustWriter};
 
 use super::ownership::KeyOwners;
 use super::timestamp::Timestamp;
@@ -19,7 +19,8 @@ use super::timestamp::Timestamp;
 /// its owner may come later than the key.
 pub(crate) struct TrustFeed {
     state: Mutex<State>,
-    snapshot: ArcSwap<TrustSnapshot>,
+    snapshot: TrustWriter,
+    trust: Trust,
     changed: watch::Sender<u64>,
 }
 
@@ -43,16 +44,18 @@ struct State {
 
 impl TrustFeed {
     pub(crate) fn new() -> Self {
-        Self {
-            state: Mutex::default(),
-            snapshot: ArcSwap::from_pointee(TrustSnapshot::default()),
-            changed: watch::Sender::new(0),
-        }
+        let snapshot = TrustWriter::new(TrustSnapshot::default());
+        Self { state: Mutex::default(), trust: snapshot.trust(), snapshot, changed: watch::Sender::new(0) }
     }
 
     /// The snapshot of this moment.
     pub(crate) fn snapshot(&self) -> Arc<TrustSnapshot> {
-        self.snapshot.load_full()
+        self.trust.load()
+    }
+
+    /// A reader of the newest snapshot.
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust.clone()
     }
 
     /// Wakes at each new generation.
@@ -98,7 +101,7 @@ impl TrustFeed {
         let Some(known) = state.trusted.get_mut(domain) else { return };
         *known = trusted;
         let entry = effective(&state, domain);
-        self.snapshot.store(Arc::new(self.snapshot.load().updated(state.generation, [(domain.clone(), entry)])));
+        self.snapshot.store(self.trust.load().updated(state.generation, [(domain.clone(), entry)]));
     }
 
     /// Announces a change of state that time alone brought.
@@ -113,7 +116,7 @@ impl TrustFeed {
         state.generation += 1;
         let changes =
             std::iter::once(domain).chain(affected).map(|domain| (domain.clone(), effective(&state, &domain)));
-        self.snapshot.store(Arc::new(self.snapshot.load().updated(state.generation, changes)));
+        self.snapshot.store(self.trust.load().updated(state.generation, changes));
         self.changed.send_replace(state.generation);
     }
 
@@ -130,7 +133,7 @@ fn effective(state: &State, domain: &TrustDomain) -> Option<DomainTrust> {
         true => Arc::new(trusted.bundle.retain(|authority| !foreign(authority))),
         false => trusted.bundle.clone(),
     };
-    Some(DomainTrust { bundle, revision: trusted.revision, trusted_until: trusted.until.map(Into::into) })
+    Some(DomainTrust::new(bundle, trusted.revision).with_trusted_until(trusted.until.map(Into::into)))
 }
 
 #[cfg(test)]
@@ -160,7 +163,7 @@ mod tests {
     /// Domain and number of its keys in the snapshot, in order.
     fn shown(feed: &TrustFeed) -> Vec<(String, usize)> {
         let snapshot = feed.snapshot();
-        let keys = |domain: &TrustDomain| snapshot.domain(domain).unwrap().bundle.authorities().len();
+        let keys = |domain: &TrustDomain| snapshot.domain(domain).unwrap().bundle().authorities().len();
         snapshot.trust_domains().map(|domain| (domain.to_string(), keys(domain))).collect()
     }
 
@@ -228,7 +231,7 @@ mod tests {
         feed.set(&domain("b"), trusted(bundle("b", [FIXTURES[1].jwt("k"), FIXTURES[2].x509()]), 1, 9));
         feed.set_own(bundle("own", [FIXTURES[1].x509()]));
         assert_eq!(shown(&feed), keys([("b", 1), ("own", 1)]));
-        let left = feed.snapshot().domain(&domain("b")).unwrap().bundle.clone();
+        let left = feed.snapshot().domain(&domain("b")).unwrap().bundle().clone();
         assert_eq!(left.authorities().count(SvidType::JwtSvid), 0);
         feed.extend(&domain("b"), trusted(bundle("b", [FIXTURES[1].jwt("k"), FIXTURES[2].x509()]), 1, 20));
         assert_eq!(shown(&feed), keys([("b", 1), ("own", 1)]), "nor by a confirmation");

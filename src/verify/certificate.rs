@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
-use x509_parser::x509::SubjectPublicKeyInfo;
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use crate::spiffe::public_key::PublicKey;
 
 use super::der::{self, BIT_STRING, Element, INTEGER, OCTET_STRING, Reader, SEQUENCE};
-use super::rejection::Fault;
+use super::rejection::{Fault, Place, Rejection};
 
 /// One certificate of version 3 (RFC 5280 §4.1). Names and algorithms are raw DER, to be compared as bytes.
 pub(super) struct Certificate<'a> {
@@ -140,6 +140,17 @@ impl<'a> Certificate<'a> {
         self.check_key()
     }
 
+    /// This certificate as the reason why a chain is refused.
+    pub(super) fn rejected(&self, place: Place, fault: Fault) -> Rejection {
+        Rejection::Certificate { place, subject: self.subject_text(), fault }
+    }
+
+    /// The subject as RFC 4514 writes it, escaped; empty if it is none.
+    pub(super) fn subject_text(&self) -> Box<str> {
+        let subject = X509Name::from_der(self.subject).map(|(_, name)| name.to_string()).unwrap_or_default();
+        subject.escape_debug().to_string().into()
+    }
+
     fn check_key(&self) -> Result<(), Fault> {
         let (_, info) =
             SubjectPublicKeyInfo::from_der(self.key.info).map_err(|_| Fault::Malformed { what: "public key" })?;
@@ -150,6 +161,11 @@ impl<'a> Certificate<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// What could not be parsed, as the reason why a chain is refused.
+pub(super) fn unreadable(place: Place, fault: Fault) -> Rejection {
+    Rejection::Certificate { place, subject: Box::default(), fault }
 }
 
 const VERSION_3: &[u8] = &[INTEGER, 1, 2];

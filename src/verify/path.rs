@@ -5,14 +5,18 @@ use std::cell::OnceCell;
 use crate::spiffe::bundle::Authorities;
 use crate::spiffe::public_key::Fingerprint;
 
-use super::certificate::Certificate;
-use super::rejection::{Fault, Place, Rejection};
+use super::certificate::{Certificate, unreadable};
+use super::rejection::{Fault, Limit, Place, Rejection};
 use super::signature;
 use super::x509::Usage;
 
 /// A path that holds: what it rests on, and until when.
 pub(super) struct Path {
     pub(super) authority: Fingerprint,
+    /// Its certificates, the leaf first.
+    pub(super) places: Vec<Place>,
+    /// Latest start of validity along it, in Unix seconds.
+    pub(super) not_before: i64,
     /// Soonest end of validity along it, in Unix seconds.
     pub(super) not_after: i64,
 }
@@ -95,13 +99,13 @@ impl<'a> Pool<'a> {
             terms,
             checks_left: MAX_SIGNATURE_CHECKS,
             refused: Vec::new(),
-            furthest: (0, Rejection::UnknownAuthority { place: Place::Leaf }),
+            furthest: (0, Rejection::UnknownAuthority { place: Place::Leaf, subject: leaf.subject_text() }),
         };
         let mut path = vec![Step { certificate: leaf, place: Place::Leaf }];
         match search.extend(&mut path) {
             Ok(Some(found)) => Ok(found),
-            Ok(None) => Err(search.reason().unwrap_or(Rejection::WorkExceeded)),
-            Err(Exhausted) => Err(Rejection::WorkExceeded),
+            Ok(None) => Err(search.reason().unwrap_or(Rejection::BudgetExhausted(Limit::SignatureChecks))),
+            Err(Exhausted) => Err(Rejection::BudgetExhausted(Limit::SignatureChecks)),
         }
     }
 
@@ -109,7 +113,7 @@ impl<'a> Pool<'a> {
         match Certificate::parse(der) {
             Ok(certificate) => self.candidates.push(Candidate { certificate, place, fault: OnceCell::new() }),
             Err(fault) => {
-                self.unreadable.get_or_insert_with(|| fault.at(place));
+                self.unreadable.get_or_insert_with(|| unreadable(place, fault));
             }
         }
     }
@@ -151,14 +155,17 @@ impl<'s, 'a> Search<'s, 'a> {
         let Some(last) = path.last().copied() else { return Ok(None) };
         let signers = self.signers(last.certificate, path);
         if path.len() == MAX_PATH && !signers.is_empty() {
-            self.note(path.len(), Rejection::PathTooLong);
+            self.note(path.len(), Rejection::BudgetExhausted(Limit::PathLength));
             return Ok(None);
         }
-        self.note(path.len(), Rejection::UnknownAuthority { place: last.place });
+        self.note(
+            path.len(),
+            Rejection::UnknownAuthority { place: last.place, subject: last.certificate.subject_text() },
+        );
         for signer in signers {
             let step = Step { certificate: &signer.certificate, place: signer.place };
             if let Err(fault) = self.check_signer(signer, path) {
-                let (length, reason) = (path.len() + 1, fault.at(signer.place));
+                let (length, reason) = (path.len() + 1, step.certificate.rejected(signer.place, fault));
                 self.refused.push(Refused { length, signed: last.certificate, signer: step.certificate, reason });
                 continue;
             }
@@ -218,7 +225,7 @@ impl<'s, 'a> Search<'s, 'a> {
     /// algorithm that can't be checked, is a reason of its own.
     fn note_signature(&mut self, length: usize, last: Step<'_, '_>, signer: &Certificate<'_>, fault: Fault) {
         if fault != Fault::BadSignature || key_id_match(last.certificate, signer) == KeyIdMatch::Same {
-            self.note(length + 1, fault.at(last.place));
+            self.note(length + 1, last.certificate.rejected(last.place, fault));
         }
     }
 
@@ -266,9 +273,11 @@ fn key_id_match(signed: &Certificate<'_>, signer: &Certificate<'_>) -> KeyIdMatc
 }
 
 fn finish(path: &[Step<'_, '_>], authority: &Candidate<'_>) -> Path {
-    let ends = path.iter().map(|step| step.certificate.not_after);
-    let not_after = ends.min().unwrap_or(authority.certificate.not_after);
-    Path { authority: Fingerprint::of(authority.certificate.der), not_after }
+    let dates = path.iter().map(|step| (step.certificate.not_before, step.certificate.not_after));
+    let bounds = (authority.certificate.not_before, authority.certificate.not_after);
+    let (not_before, not_after) = dates.fold(bounds, |(start, end), (from, until)| (start.max(from), end.min(until)));
+    let places = path.iter().map(|step| step.place).collect();
+    Path { authority: Fingerprint::of(authority.certificate.der), places, not_before, not_after }
 }
 
 #[cfg(test)]

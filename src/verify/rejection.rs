@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use crate::spiffe::authority::AuthorityId;
 use crate::spiffe::public_key::{Fingerprint, PublicKeyError};
 use crate::spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
 use crate::spiffe::trust_domain::TrustDomain;
+
+use super::jwt::TokenFault;
+use super::policy::PolicyBreach;
 
 /// Why an SVID proves nothing. For our own logs and tools: a remote party learns none of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,42 +46,70 @@ pub enum Rejection {
         /// The domain of the bundle.
         trust_domain: TrustDomain,
     },
-    /// The peer is somebody else than expected.
-    #[error("peer says it is {found}, expected {expected}")]
-    UnexpectedSpiffeId {
-        /// Who should answer.
-        expected: SpiffeId,
-        /// Whom the certificate names; it was not verified further.
-        found: SpiffeId,
-    },
-    /// More certificates or bytes than a chain may have (32 and 64 KiB).
-    #[error("chain of {certificates} certificates and {bytes} bytes exceeds 32 certificates or 65536 bytes")]
-    ChainTooLarge {
-        /// Certificates sent, the leaf included.
-        certificates: usize,
-        /// Their bytes.
-        bytes: usize,
-    },
+    /// A chain without a certificate.
+    #[error("the chain is empty")]
+    EmptyChain,
     /// A certificate breaks a rule.
-    #[error("{place} {fault}")]
+    #[error("{place} ({subject}) {fault}")]
     Certificate {
         /// Which one.
         place: Place,
+        /// Its subject as RFC 4514 writes it, escaped; empty if it could not be read.
+        subject: Box<str>,
         /// Which rule.
         fault: Fault,
     },
     /// Nothing that was sent, and no authority of the domain, signed this certificate.
-    #[error("{place} is signed by none of the domain's authorities")]
+    #[error("{place} ({subject}) is signed by none of the domain's authorities")]
     UnknownAuthority {
         /// The last certificate that could be reached.
         place: Place,
+        /// Its subject as RFC 4514 writes it, escaped.
+        subject: Box<str>,
     },
-    /// Every path found is longer than 8 certificates, leaf and authority included.
-    #[error("the path exceeds 8 certificates")]
-    PathTooLong,
-    /// No path was found with 100 signature checks.
-    #[error("no path found within 100 signature checks")]
-    WorkExceeded,
+    /// The chain leads to an authority of another domain, which may not vouch for this one.
+    #[error("{spiffe_id} is vouched for by an authority of {trust_domain}, which may not")]
+    ForeignAuthority {
+        /// Whom the SVID names.
+        spiffe_id: SpiffeId,
+        /// Whose authority it is.
+        trust_domain: TrustDomain,
+    },
+    /// Verification would take more work than a peer may cause.
+    #[error("{0}")]
+    BudgetExhausted(Limit),
+    /// A JWT-SVID breaks a rule.
+    #[error("{0}")]
+    Token(#[source] TokenFault),
+    /// Proven, but not what the relationship is for.
+    #[error("{0}")]
+    Policy(#[source] PolicyBreach),
+    /// Proven, but not whom the application lets in.
+    #[error("{spiffe_id} is not authorized here")]
+    NotAuthorized {
+        /// Who it is.
+        spiffe_id: SpiffeId,
+    },
+    /// An earlier verdict is past its bounds.
+    #[error("the verdict held until {not_after}, before {at}")]
+    VerdictLapsed {
+        /// Its last second.
+        not_after: u64,
+        /// The instant asked about.
+        at: u64,
+    },
+    /// An earlier verdict rests on an authority that its domain no longer publishes.
+    #[error("authority {authority} is no longer trusted")]
+    AuthorityRemoved {
+        /// The authority.
+        authority: AuthorityId,
+    },
+    /// An earlier verdict rests on other terms.
+    #[error("the policy for {trust_domain} has changed since")]
+    PolicyChanged {
+        /// The domain.
+        trust_domain: TrustDomain,
+    },
 }
 
 impl Rejection {
@@ -89,14 +121,40 @@ impl Rejection {
             Self::DomainRevoked { .. } => "domain-revoked",
             Self::SvidTypeNotSupported { .. } => "svid-type-not-supported",
             Self::ForeignTrustDomain { .. } => "foreign-trust-domain",
-            Self::UnexpectedSpiffeId { .. } => "unexpected-spiffe-id",
-            Self::ChainTooLarge { .. } => "chain-too-large",
             Self::Certificate { fault, .. } => fault.code(),
             Self::UnknownAuthority { .. } => "unknown-authority",
-            Self::PathTooLong => "path-too-long",
-            Self::WorkExceeded => "work-exceeded",
+            Self::EmptyChain => "malformed-chain",
+            Self::ForeignAuthority { .. } => "foreign-authority",
+            Self::BudgetExhausted(_) => "path-budget-exhausted",
+            Self::Token(fault) => fault.code(),
+            Self::Policy(breach) => breach.code(),
+            Self::NotAuthorized { .. } => "not-authorized",
+            Self::VerdictLapsed { .. } => "verdict-lapsed",
+            Self::AuthorityRemoved { .. } => "authority-removed",
+            Self::PolicyChanged { .. } => "policy-changed",
         }
     }
+}
+
+/// The bound that a chain would exceed. Its text names the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Certificates sent, the leaf included.
+    #[error("{0} certificates were sent, more than 32")]
+    Certificates(usize),
+    /// Bytes of all certificates sent.
+    #[error("{0} bytes of certificates were sent, more than 65536")]
+    Bytes(usize),
+    /// Every path found is longer, leaf and authority included.
+    #[error("the path exceeds 8 certificates")]
+    PathLength,
+    /// Signatures verified in search of a path.
+    #[error("no path found within 100 signature checks")]
+    SignatureChecks,
+    /// Names compared with name constraints, along all paths tried.
+    #[error("no path found within 10000 comparisons of names with name constraints")]
+    NameComparisons,
 }
 
 /// Which certificate of a chain is meant.
@@ -108,6 +166,17 @@ pub enum Place {
     Intermediate(usize),
     /// An authority of the bundle, by the SHA-256 of its DER.
     Authority(Fingerprint),
+}
+
+impl Place {
+    /// Its index in the chain as it was sent, the leaf first; an authority has none.
+    pub fn index(&self) -> Option<usize> {
+        match self {
+            Self::Leaf => Some(0),
+            Self::Intermediate(index) => Some(index + 1),
+            Self::Authority(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -253,10 +322,5 @@ impl Fault {
             Self::WeakKey => "weak-key",
             Self::UnusableKey(_) => "unusable-key",
         }
-    }
-
-    /// The same, as the reason why a chain is refused.
-    pub(super) fn at(self, place: Place) -> Rejection {
-        Rejection::Certificate { place, fault: self }
     }
 }

@@ -7,35 +7,31 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme};
 
-use crate::spiffe::bundle::Bundle;
-use crate::spiffe::spiffe_id::SpiffeId;
-
+use super::authorizer::Authorizer;
 use super::rejection::Rejection;
 use super::signature::ALGORITHMS;
-use super::x509::{Usage, spiffe_id_of, verify_x509};
+use super::verifier::Verifier;
+use super::x509::Usage;
 
-/// Accepts a TLS server that is exactly one SPIFFE ID, vouched for by exactly one bundle (Federation §5.2.2).
+/// Accepts a TLS server that the newest snapshot proves and the authorizer lets in.
 ///
 /// Host names and stapled revocation answers play no part. The error it gives to rustls is an
 /// [`OtherError`] around a [`Rejection`].
 #[derive(Debug)]
 pub struct SpiffeServerVerifier {
-    bundle: Arc<Bundle>,
-    expected: SpiffeId,
+    verifier: Verifier,
+    authorizer: Authorizer,
 }
 
 impl SpiffeServerVerifier {
-    /// `bundle` is that of `expected`'s trust domain; under any other nothing verifies.
-    pub fn new(bundle: Arc<Bundle>, expected: SpiffeId) -> Self {
-        Self { bundle, expected }
+    /// There is no default authorizer: say whom you expect.
+    pub fn new(verifier: Verifier, authorizer: Authorizer) -> Self {
+        Self { verifier, authorizer }
     }
 
     fn verify(&self, leaf: &[u8], intermediates: &[&[u8]], at: UnixTime) -> Result<(), Rejection> {
-        let found = spiffe_id_of(leaf)?;
-        if found != self.expected {
-            return Err(Rejection::UnexpectedSpiffeId { expected: self.expected.clone(), found });
-        }
-        verify_x509(&self.bundle, leaf, intermediates, Usage::Server, at).map(drop)
+        let verified = self.verifier.verify_x509(leaf, intermediates, Usage::Server, at)?;
+        self.authorizer.authorize(&verified.spiffe_id)
     }
 }
 
@@ -89,7 +85,9 @@ mod tests {
     use rustls::version::{TLS12, TLS13};
     use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
+    use super::super::snapshot::{DomainTrust, TrustSnapshot};
     use super::super::testing::{Ca, NOW, bundle, leaf_params, time};
+    use super::super::trust::Trust;
     use super::*;
 
     #[derive(Debug)]
@@ -134,7 +132,8 @@ mod tests {
                 .with_no_client_auth()
                 .with_cert_resolver(Arc::new(Presents(Arc::new(CertifiedKey::new(chain, key)))));
             let expected = "spiffe://a/comity".parse().unwrap();
-            let verifier = SpiffeServerVerifier::new(Arc::new(bundle("a", &[trusted])), expected);
+            let trust = TrustSnapshot::new(1, [DomainTrust::new(bundle("a", &[trusted]).into(), 1)]);
+            let verifier = SpiffeServerVerifier::new(Verifier::new(Trust::fixed(trust)), Authorizer::exactly(expected));
             let client = ClientConfig::builder_with_details(provider, Arc::new(Fixed(at)))
                 .with_protocol_versions(&[version])
                 .unwrap()
@@ -179,7 +178,7 @@ mod tests {
         for version in [&TLS12, &TLS13] {
             let meets = |ca: &Ca, uris: &[&str], at| Server::certified(ca, uris).handshake(&ours, version, at);
             assert_eq!(meets(&ours, &["spiffe://a/comity"], NOW), Ok(()));
-            rejected(meets(&ours, &["spiffe://a/other"], NOW), "unexpected-spiffe-id");
+            rejected(meets(&ours, &["spiffe://a/other"], NOW), "not-authorized");
             rejected(meets(&ours, &["spiffe://a/other", "spiffe://a/comity"], NOW), "several-uri-names");
             rejected(meets(&foreign, &["spiffe://a/comity"], NOW), "unknown-authority");
             rejected(meets(&ours, &["spiffe://a/comity"], 2 * NOW), "expired");

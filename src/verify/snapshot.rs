@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls::pki_types::UnixTime;
 
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::Verified;
+use super::policy::Policy;
 use super::rejection::Rejection;
+use super::verified::Verified;
 use super::x509::{Usage, spiffe_id_of, verify_x509};
 
 /// Whom we trust at one moment: each domain's own bundle under its own name.
@@ -21,18 +23,95 @@ pub struct TrustSnapshot {
     domains: BTreeMap<TrustDomain, Arc<DomainTrust>>,
 }
 
-/// What is known of one domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What one domain is trusted with, on what terms, and until when. Cloning it is cheap.
+#[derive(Clone, Debug)]
 pub struct DomainTrust {
-    /// Its accepted authorities.
-    pub bundle: Arc<Bundle>,
-    /// Our number for this bundle.
-    pub revision: u64,
-    /// When it reaches its maximum staleness; from then on it verifies nothing.
-    pub trusted_until: Option<UnixTime>,
+    basis: Arc<Basis>,
+    trusted_until: Option<UnixTime>,
+}
+
+/// All that a verdict rests on but time.
+#[derive(Debug)]
+struct Basis {
+    /// Never used twice in a process: whatever was concluded from another basis says nothing about this one.
+    number: u64,
+    bundle: Arc<Bundle>,
+    revision: u64,
+    via: Option<TrustDomain>,
+    policy: Arc<Policy>,
 }
 
 impl DomainTrust {
+    /// Trust in `bundle`, which has `revision` as our number, without end and with the default policy.
+    pub fn new(bundle: Arc<Bundle>, revision: u64) -> Self {
+        Self::with_basis(bundle, revision, None, Arc::default())
+    }
+
+    /// The same on these terms.
+    pub fn with_policy(self, policy: Arc<Policy>) -> Self {
+        let Basis { bundle, revision, via, .. } = &*self.basis;
+        let trusted_until = self.trusted_until;
+        Self { trusted_until, ..Self::with_basis(bundle.clone(), *revision, via.clone(), policy) }
+    }
+
+    /// The same, learned from an endpoint in another domain (FEC-13).
+    pub fn with_via(self, via: TrustDomain) -> Self {
+        let Basis { bundle, revision, policy, .. } = &*self.basis;
+        let trusted_until = self.trusted_until;
+        Self { trusted_until, ..Self::with_basis(bundle.clone(), *revision, Some(via), policy.clone()) }
+    }
+
+    /// The same until the bundle reaches its maximum staleness; from then on it verifies nothing.
+    /// What was verified before keeps its basis.
+    pub fn with_trusted_until(self, trusted_until: Option<UnixTime>) -> Self {
+        Self { trusted_until, ..self }
+    }
+
+    fn with_basis(bundle: Arc<Bundle>, revision: u64, via: Option<TrustDomain>, policy: Arc<Policy>) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { basis: Arc::new(Basis { number, bundle, revision, via, policy }), trusted_until: None }
+    }
+
+    /// Verifies an X509-SVID in DER of this domain (X509-SVID §5), whatever the age of the bundle.
+    ///
+    /// `intermediates` may be in any order, with duplicates and strangers among them; at most 32
+    /// certificates and 64 KiB in all. The cost is bounded by 100 signature checks and paths of 8.
+    pub fn verify_x509(
+        &self,
+        leaf: &[u8],
+        intermediates: &[&[u8]],
+        usage: Usage,
+        at: UnixTime,
+    ) -> Result<Verified, Rejection> {
+        verify_x509(self, leaf, intermediates, usage, at)
+    }
+
+    /// Its accepted authorities.
+    pub fn bundle(&self) -> &Arc<Bundle> {
+        &self.basis.bundle
+    }
+
+    /// Our number for the bundle.
+    pub fn revision(&self) -> u64 {
+        self.basis.revision
+    }
+
+    /// The domain whose endpoint speaks for this one, if it isn't its own.
+    pub fn via(&self) -> Option<&TrustDomain> {
+        self.basis.via.as_ref()
+    }
+
+    /// The terms.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.basis.policy
+    }
+
+    /// When the bundle reaches its maximum staleness.
+    pub fn trusted_until(&self) -> Option<UnixTime> {
+        self.trusted_until
+    }
+
     /// Whether the bundle is too old to verify anything at this instant (REL-08).
     pub fn is_stale(&self, at: UnixTime) -> bool {
         self.trusted_until.is_some_and(|until| until <= at)
@@ -44,7 +123,7 @@ impl TrustSnapshot {
     /// entries for one domain the last counts.
     pub fn new<D: Into<Arc<DomainTrust>>>(generation: u64, domains: impl IntoIterator<Item = D>) -> Self {
         let domains = domains.into_iter().map(Into::into);
-        let named = domains.map(|domain| (domain.bundle.trust_domain().clone(), domain));
+        let named = domains.map(|domain| (domain.bundle().trust_domain().clone(), domain));
         Self { generation, domains: named.collect() }
     }
 
@@ -79,7 +158,7 @@ impl TrustSnapshot {
         self.domains.keys()
     }
 
-    /// [`verify_x509`] with the bundle of the domain that the leaf names; its state comes before all else.
+    /// [`DomainTrust::verify_x509`] with the bundle of the domain that the leaf names; its state comes before all else.
     pub fn verify_x509(
         &self,
         leaf: &[u8],
@@ -87,11 +166,20 @@ impl TrustSnapshot {
         usage: Usage,
         at: UnixTime,
     ) -> Result<Verified, Rejection> {
-        let trust_domain = spiffe_id_of(leaf)?.trust_domain().clone();
-        match self.domain(&trust_domain) {
-            None => Err(Rejection::UnknownTrustDomain { trust_domain }),
-            Some(domain) if domain.is_stale(at) => Err(Rejection::BundleStale { trust_domain }),
-            Some(domain) => verify_x509(&domain.bundle, leaf, intermediates, usage, at),
+        let domain = self.trusted_domain(spiffe_id_of(leaf)?.trust_domain(), at)?;
+        domain.verify_x509(leaf, intermediates, usage, at)
+    }
+
+    /// The trust in a domain whose state lets it verify anything at all at this instant.
+    pub(super) fn trusted_domain(&self, trust_domain: &TrustDomain, at: UnixTime) -> Result<&DomainTrust, Rejection> {
+        let trust_domain = || trust_domain.clone();
+        match self.domain(&trust_domain()) {
+            None => Err(Rejection::UnknownTrustDomain { trust_domain: trust_domain() }),
+            Some(domain) if domain.is_stale(at) => Err(Rejection::BundleStale { trust_domain: trust_domain() }),
+            Some(domain) if domain.bundle().authorities().is_empty() => {
+                Err(Rejection::DomainRevoked { trust_domain: trust_domain() })
+            }
+            Some(domain) => Ok(domain),
         }
     }
 }
@@ -102,7 +190,7 @@ mod tests {
     use super::*;
 
     fn trust(trust_domain: &str, ca: &Ca, until: u64) -> DomainTrust {
-        DomainTrust { bundle: bundle(trust_domain, &[ca]).into(), revision: 1, trusted_until: Some(time(until)) }
+        DomainTrust::new(bundle(trust_domain, &[ca]).into(), 1).with_trusted_until(Some(time(until)))
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! CAs, chains and malformed certificates for the tests of this module.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{
@@ -12,10 +13,11 @@ use crate::spiffe::authority::{Authority, X509Authority};
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::Verified;
 use super::der::{BIT_STRING, Reader, SEQUENCE};
 use super::rejection::Rejection;
-use super::x509::{Usage, verify_x509};
+use super::snapshot::DomainTrust;
+use super::verified::Verified;
+use super::x509::Usage;
 
 /// 2026-01-01; certificates made here are valid from 2024 through 2033 unless a test says otherwise.
 pub(super) const NOW: u64 = 1_767_225_600;
@@ -149,7 +151,8 @@ impl Case {
 
     pub(super) fn verdict(&self) -> Result<Verified, Rejection> {
         let intermediates: Vec<&[u8]> = self.intermediates.iter().map(Vec::as_slice).collect();
-        verify_x509(&self.bundle, &self.leaf, &intermediates, self.usage, time(self.at))
+        let domain = DomainTrust::new(Arc::new(self.bundle.clone()), 1);
+        domain.verify_x509(&self.leaf, &intermediates, self.usage, time(self.at))
     }
 
     #[track_caller]

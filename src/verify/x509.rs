@@ -1,16 +1,19 @@
 //! X509-SVID rules: the leaf, what may sign it, and for which trust domain.
 
+use std::time::Duration;
+
 use rustls::pki_types::UnixTime;
 
-use crate::spiffe::authority::SvidType;
+use crate::spiffe::authority::{AuthorityId, SvidType};
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::Verified;
-use super::certificate::{Certificate, ExtendedKeyUsage};
+use super::certificate::{Certificate, ExtendedKeyUsage, unreadable};
 use super::path::{Pool, Terms};
-use super::rejection::{Fault, Place, Rejection};
+use super::rejection::{Fault, Limit, Place, Rejection};
+use super::snapshot::DomainTrust;
+use super::verified::Verified;
 
 /// Certificates in a chain as it is sent, the leaf included.
 pub(super) const MAX_CERTIFICATES: usize = 32;
@@ -35,31 +38,40 @@ impl Usage {
     }
 }
 
-/// Verifies an X509-SVID in DER against the bundle of its own trust domain (X509-SVID §5).
-///
-/// `intermediates` may be in any order, with duplicates and strangers among them; at most 32
-/// certificates and 64 KiB in all. The cost is bounded by 100 signature checks and paths of 8.
-pub fn verify_x509(
-    bundle: &Bundle,
+/// Verifies an X509-SVID against the authorities of its own domain, whose state is the caller's concern.
+pub(super) fn verify_x509(
+    domain: &DomainTrust,
     leaf: &[u8],
     intermediates: &[&[u8]],
     usage: Usage,
     at: UnixTime,
 ) -> Result<Verified, Rejection> {
+    let bundle = domain.bundle();
     check_size(leaf, intermediates)?;
     let (certificate, spiffe_id) = read_leaf(leaf)?;
     check_bundle(bundle, &spiffe_id)?;
     let at = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
     let pool = Pool::new(bundle.authorities(), intermediates);
     if pool.has_authority(leaf) {
-        return Err(Fault::IsAuthority.at(Place::Leaf));
+        return Err(certificate.rejected(Place::Leaf, Fault::IsAuthority));
     }
-    check_leaf(&certificate, at).map_err(|fault| fault.at(Place::Leaf))?;
+    check_leaf(&certificate, at).map_err(|fault| certificate.rejected(Place::Leaf, fault))?;
     let signer_rule =
         |signer: &Certificate<'_>, is_authority| check_signer(signer, bundle.trust_domain(), is_authority);
     let path = pool.find_path(&certificate, &Terms { usage, at, signer_rule: &signer_rule })?;
-    let not_after = std::time::Duration::from_secs(u64::try_from(path.not_after).unwrap_or(0));
-    Ok(Verified { spiffe_id, authority: path.authority, not_after: UnixTime::since_unix_epoch(not_after) })
+    let time = |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    Ok(Verified {
+        spiffe_id,
+        authority: AuthorityId::X509(path.authority),
+        path: path.places,
+        sequence: bundle.sequence(),
+        revision: domain.revision(),
+        via: domain.via().cloned(),
+        not_before: time(path.not_before),
+        not_after: time(path.not_after),
+        lapses: Vec::new(),
+        policy: domain.policy().clone(),
+    })
 }
 
 /// Whom a leaf certificate claims to name, by its one URI SAN; nothing about it is verified.
@@ -75,7 +87,7 @@ pub fn check_svid(leaf: &[u8], at: UnixTime) -> Result<SpiffeId, Rejection> {
     check_size(leaf, &[])?;
     let (certificate, spiffe_id) = read_leaf(leaf)?;
     let at = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
-    check_leaf(&certificate, at).map_err(|fault| fault.at(Place::Leaf))?;
+    check_leaf(&certificate, at).map_err(|fault| certificate.rejected(Place::Leaf, fault))?;
     Ok(spiffe_id)
 }
 
@@ -83,22 +95,28 @@ fn check_size(leaf: &[u8], intermediates: &[&[u8]]) -> Result<(), Rejection> {
     let certificates = 1 + intermediates.len();
     let bytes = intermediates.iter().fold(leaf.len(), |bytes, der| bytes + der.len());
     if certificates > MAX_CERTIFICATES || bytes > MAX_CHAIN_BYTES {
-        return Err(Rejection::ChainTooLarge { certificates, bytes });
+        let limit =
+            if certificates > MAX_CERTIFICATES { Limit::Certificates(certificates) } else { Limit::Bytes(bytes) };
+        return Err(Rejection::BudgetExhausted(limit));
     }
     Ok(())
 }
 
 fn read_leaf(leaf: &[u8]) -> Result<(Certificate<'_>, SpiffeId), Rejection> {
-    let read = || {
-        let certificate = Certificate::parse(leaf)?;
-        let spiffe_id = match certificate.extensions.uris[..] {
-            [] => Err(Fault::NoSpiffeId),
-            [uri] => SpiffeId::from_bytes(uri).map_err(Fault::InvalidSpiffeId),
-            ref uris => Err(Fault::SeveralUris { count: uris.len() }),
-        }?;
-        if spiffe_id.is_root() { Err(Fault::RootSpiffeId) } else { Ok((certificate, spiffe_id)) }
+    let certificate = Certificate::parse(leaf).map_err(|fault| unreadable(Place::Leaf, fault))?;
+    let spiffe_id = match certificate.extensions.uris[..] {
+        [] => Err(Fault::NoSpiffeId),
+        [uri] => match SpiffeId::from_bytes(uri) {
+            Ok(spiffe_id) if spiffe_id.is_root() => Err(Fault::RootSpiffeId),
+            Ok(spiffe_id) => Ok(spiffe_id),
+            Err(error) => Err(Fault::InvalidSpiffeId(error)),
+        },
+        ref uris => Err(Fault::SeveralUris { count: uris.len() }),
     };
-    read().map_err(|fault: Fault| fault.at(Place::Leaf))
+    match spiffe_id {
+        Ok(spiffe_id) => Ok((certificate, spiffe_id)),
+        Err(fault) => Err(certificate.rejected(Place::Leaf, fault)),
+    }
 }
 
 fn check_bundle(bundle: &Bundle, spiffe_id: &SpiffeId) -> Result<(), Rejection> {

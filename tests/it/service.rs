@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use comity::{App, BundleDocument, StartError, TrustSnapshot, Usage};
+use comity::{App, BundleDocument, StartError, Trust, Usage};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ struct Running {
     /// By name: `https_web` and `operations`.
     listeners: HashMap<&'static str, SocketAddr>,
     admin: reqwest::Client,
-    trust: Box<dyn Fn() -> Arc<TrustSnapshot> + Send + Sync>,
+    trust: Trust,
     stop: CancellationToken,
     served: JoinSet<std::io::Result<()>>,
 }
@@ -114,7 +114,7 @@ impl Service {
 
     pub(crate) async fn start(&mut self) -> Result<(), StartError> {
         let app = App::open(&self.path("comity.toml"), self.clock.clone()).await?;
-        let (trust, stop) = (Box::new(app.trust()), CancellationToken::new());
+        let (trust, stop) = (app.trust(), CancellationToken::new());
         let listeners = app.addresses().iter().copied().collect();
         let mut served = JoinSet::new();
         served.spawn(app.run(stop.clone().cancelled_owned()));
@@ -194,7 +194,7 @@ impl Service {
     pub(crate) fn verdict(&self, svid: &Identity) -> &'static str {
         let intermediates: Vec<_> = svid.chain[1..].iter().map(AsRef::as_ref).collect();
         let now = self.clock.current_time().unwrap();
-        match (self.running().trust)().verify_x509(svid.leaf(), &intermediates, Usage::Server, now) {
+        match self.running().trust.load().verify_x509(svid.leaf(), &intermediates, Usage::Server, now) {
             Ok(_) => "accepted",
             Err(rejection) => rejection.code(),
         }

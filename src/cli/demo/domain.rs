@@ -94,7 +94,7 @@ impl Running {
             loop {
                 let trust = self.feed.snapshot().domain(domain).cloned();
                 match trust {
-                    Some(trust) if such(&trust.bundle) => return trust.bundle.clone(),
+                    Some(trust) if such(trust.bundle()) => return trust.bundle().clone(),
                     // The feed outlives this wait.
                     _ => drop(changes.changed().await),
                 }

@@ -269,7 +269,10 @@ fn configuration(domain: &Domain, profile: &str, certificate: &str, pair: &str, 
     )
 }
 
-fn verdict(at: &Running, svid: &Leaf) -> Result<crate::verify::Verified, crate::verify::rejection::Rejection> {
+fn verdict(
+    at: &Running,
+    svid: &Leaf,
+) -> Result<crate::verify::verified::Verified, crate::verify::rejection::Rejection> {
     let now = DefaultTimeProvider.current_time().map(Timestamp::from).unwrap_or_default();
     at.feed.snapshot().verify_x509(&svid.der, &[], Usage::Client, now.into())
 }

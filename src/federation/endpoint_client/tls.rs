@@ -12,8 +12,12 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::spiffe_id::SpiffeId;
+use crate::verify::authorizer::Authorizer;
 use crate::verify::presented::RecordingVerifier;
 use crate::verify::rustls::SpiffeServerVerifier;
+use crate::verify::snapshot::{DomainTrust, TrustSnapshot};
+use crate::verify::trust::Trust;
+use crate::verify::verifier::Verifier;
 
 use super::error::FetchError;
 
@@ -54,7 +58,9 @@ impl Authentication {
                 .map(|verifier| -> Arc<dyn ServerCertVerifier> { verifier })
                 .map_err(|_| FetchError::NoRoots),
             Self::Spiffe { endpoint_id, bundle } => {
-                Ok(Arc::new(SpiffeServerVerifier::new(bundle.clone(), endpoint_id.clone())))
+                let trust = TrustSnapshot::new(0, [DomainTrust::new(bundle.clone(), 0)]);
+                let verifier = Verifier::new(Trust::fixed(trust));
+                Ok(Arc::new(SpiffeServerVerifier::new(verifier, Authorizer::exactly(endpoint_id.clone()))))
             }
         }
     }

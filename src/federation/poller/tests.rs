@@ -122,7 +122,7 @@ async fn what_the_store_refuses_is_not_trusted() {
     assert_eq!(bench.poller.known, before);
     let snapshot = bench.shared.feed.snapshot();
     let trust = snapshot.domain(&bench.poller.relationship.trust_domain).unwrap();
-    assert_eq!(*trust.bundle, bundle(1, 1));
+    assert_eq!(**trust.bundle(), bundle(1, 1));
 }
 
 #[tokio::test]
@@ -206,10 +206,10 @@ async fn a_poller_that_ended_goes_on_from_the_store() {
         handles.get(&domain).unwrap().orders.send(order).await.ok().unwrap();
         assert!(matches!(answer.await.unwrap(), Err(OrderError::Store(_))));
         let mut generation = bench.shared.feed.subscribe();
-        while bench.shared.feed.snapshot().domain(&domain).unwrap().revision != 2 {
+        while bench.shared.feed.snapshot().domain(&domain).unwrap().revision() != 2 {
             generation.changed().await.unwrap();
         }
-        assert_eq!(*bench.shared.feed.snapshot().domain(&domain).unwrap().bundle, bundle(9, 3));
+        assert_eq!(**bench.shared.feed.snapshot().domain(&domain).unwrap().bundle(), bundle(9, 3));
         assert_eq!(handles.get(&domain).unwrap().seen.load().known.revision, Some(2));
         stop.cancel();
     };

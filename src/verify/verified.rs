@@ -1,0 +1,58 @@
+//! What a valid SVID proved, from when until when, and whether it still does.
+
+use std::sync::Arc;
+
+use rustls::pki_types::UnixTime;
+
+use crate::spiffe::authority::AuthorityId;
+use crate::spiffe::spiffe_id::SpiffeId;
+use crate::spiffe::trust_domain::TrustDomain;
+
+use super::policy::{Lapse, Policy};
+use super::rejection::{Place, Rejection};
+use super::snapshot::TrustSnapshot;
+
+/// What a valid SVID proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Whom it names.
+    pub spiffe_id: SpiffeId,
+    /// The authority that vouches for it.
+    pub authority: AuthorityId,
+    /// The path taken, from the leaf to the authority; empty for a JWT-SVID.
+    pub path: Vec<Place>,
+    /// The number that the publisher gave the bundle.
+    pub sequence: Option<u64>,
+    /// Our number for the bundle.
+    pub revision: u64,
+    /// The domain whose endpoint spoke for this one, if it wasn't its own (FEC-13).
+    pub via: Option<TrustDomain>,
+    /// First second in which the verdict holds.
+    pub not_before: UnixTime,
+    /// Last second in which the verdict holds: of the SVID, its path, and the trust in its domain.
+    pub not_after: UnixTime,
+    /// What a relationship with `svid_checks = "compatible"` let pass.
+    pub lapses: Vec<Lapse>,
+    pub(super) policy: Arc<Policy>,
+}
+
+impl Verified {
+    /// Whether the verdict still holds at `at` under a newer snapshot: the domain is still trusted, on the
+    /// same terms, and still publishes the authority (REL-05).
+    ///
+    /// Whoever holds a connection open asks this after each change of the snapshot, and at `not_after`.
+    pub fn still_valid(&self, trust: &TrustSnapshot, at: UnixTime) -> Result<(), Rejection> {
+        let domain = trust.trusted_domain(self.spiffe_id.trust_domain(), at)?;
+        if at < self.not_before || self.not_after < at {
+            return Err(Rejection::VerdictLapsed { not_after: self.not_after.as_secs(), at: at.as_secs() });
+        }
+        if domain.bundle().authorities().iter().all(|authority| authority.id() != self.authority) {
+            return Err(Rejection::AuthorityRemoved { authority: self.authority.clone() });
+        }
+        match **domain.policy() == *self.policy {
+            true => Ok(()),
+            false => Err(Rejection::PolicyChanged { trust_domain: self.spiffe_id.trust_domain().clone() }),
+        }
+    }
+}
