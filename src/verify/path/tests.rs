@@ -283,7 +283,8 @@ fn the_reason_is_that_of_the_path_which_got_furthest() {
     let case = Case::new(bundle("a", &[&root]), expired.leaf(ID));
     let verdict = case.with(&[&namesake.der, &expired.der]).verdict();
     let fault = Fault::Expired { not_after: 1_735_689_600, at: i64::try_from(NOW).unwrap() };
-    assert_eq!(verdict, Err(unreadable(Place::Intermediate(1), fault)));
+    let subject = "CN=intermediate".into();
+    assert_eq!(verdict, Err(Rejection::Certificate { place: Place::Intermediate(1), subject, fault }));
 }
 
 #[test]
