@@ -1,0 +1,101 @@
+//! What a verdict costs beside its bare signature checks, rustls-webpki and OpenSSL, in one run.
+//!
+//! `cargo bench --bench verify`: each row is the median of interleaved rounds on one thread; the ratio is
+//! ours by theirs.
+
+mod chains;
+mod judges;
+mod measure;
+
+use std::hint::black_box;
+
+use chains::{AT, Chain, ID, Kind, Pki};
+use comity::{Trust, TrustSnapshot, Usage, Verifier};
+use measure::{Case, compare, threads};
+
+fn main() {
+    let p256 = Pki::new(Kind::P256, None);
+    let rsa = Pki::new(Kind::Rsa2048, None);
+    let constrained = Pki::new(Kind::P256, Some("a.example"));
+    chain("leaf alone, P-256", &p256.direct());
+    chain("leaf and intermediate, P-256", &p256.chain());
+    chain("leaf and intermediate, RSA-2048", &rsa.chain());
+    chain("the same among 20 useless intermediates, P-256", &p256.chain().with_useless(20));
+    constrained_chain(&constrained.chain());
+    known_intermediate(&p256);
+    cached(&p256.chain());
+    domains(&p256.chain());
+}
+
+/// An unconstrained chain, which every judge can verify.
+fn chain(name: &'static str, chain: &Chain) {
+    let (webpki, openssl) = (judges::Webpki::new(chain), judges::OpenSsl::new(chain));
+    let (bare, snapshot) = (judges::Bare::new(chain), chain.snapshot());
+    compare(
+        name,
+        &mut [
+            Case::new("comity", || ours(&snapshot, chain)),
+            Case::new("bare signature checks", || bare.verify()),
+            Case::new("rustls-webpki", || webpki.verify()),
+            Case::new("OpenSSL", || openssl.verify()),
+        ],
+    );
+}
+
+/// rustls-webpki refuses every chain with a URI constraint.
+fn constrained_chain(chain: &Chain) {
+    let (bare, openssl, snapshot) = (judges::Bare::new(chain), judges::OpenSsl::new(chain), chain.snapshot());
+    compare(
+        "leaf and intermediate under URI name constraints, P-256",
+        &mut [
+            Case::new("comity", || ours(&snapshot, chain)),
+            Case::new("bare signature checks", || bare.verify()),
+            Case::new("OpenSSL", || openssl.verify()),
+        ],
+    );
+}
+
+/// Each verdict is about a leaf never seen before.
+fn known_intermediate(pki: &Pki) {
+    let chains = pki.chains(NEW_LEAVES);
+    let verifier = Verifier::new(Trust::fixed(chains[0].snapshot()));
+    let bare: Vec<judges::Bare> = chains.iter().map(judges::Bare::new).collect();
+    let (mut ours, mut theirs) = (chains.iter().cycle(), bare.iter().cycle());
+    // The cache would know a leaf that comes round again.
+    assert!(NEW_LEAVES > measure::MOST_RUNS, "leaves must not repeat");
+    compare(
+        "a new leaf under a known intermediate, P-256",
+        &mut [
+            Case::new("comity", || verify(&verifier, ours.next().expect("endless"))),
+            Case::new("bare signature checks", || theirs.next().expect("endless").verify()),
+        ],
+    );
+}
+
+/// More than one measurement takes.
+const NEW_LEAVES: usize = 20_000;
+
+fn cached(chain: &Chain) {
+    let verifier = Verifier::new(Trust::fixed(chain.snapshot()));
+    compare("a verdict from the cache", &mut [Case::new("comity", || verify(&verifier, chain))]);
+    threads("verdicts from the cache", || verify(&verifier, chain));
+}
+
+fn domains(chain: &Chain) {
+    let snapshots: [TrustSnapshot; 2] = [10, 10_000].map(|count| chain.snapshot_among(count));
+    let [few, many] = snapshots.map(|snapshot| Verifier::new(Trust::fixed(snapshot)));
+    compare(
+        "a verdict from the cache, 10,000 domains beside 10",
+        &mut [Case::new("10,000 domains", || verify(&many, chain)), Case::new("10 domains", || verify(&few, chain))],
+    );
+}
+
+fn ours(snapshot: &TrustSnapshot, chain: &Chain) {
+    let verdict = snapshot.verify_x509(black_box(&chain.leaf), &chain.intermediates(), Usage::Server, AT);
+    assert_eq!(verdict.expect("a valid chain").spiffe_id.to_string(), ID);
+}
+
+fn verify(verifier: &Verifier, chain: &Chain) {
+    let verdict = verifier.verify_x509(black_box(&chain.leaf), &chain.intermediates(), Usage::Server, AT);
+    assert!(verdict.is_ok());
+}
