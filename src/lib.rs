@@ -73,10 +73,11 @@ pub use spiffe::public_key::{Curve, Fingerprint, FingerprintError, PublicKey, Pu
 pub use spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
 pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
 pub use verify::authorizer::Authorizer;
+pub use verify::explain::{ExplainedStep, Explanation};
 pub use verify::is_self_signed;
 pub use verify::jwt::TokenFault;
 pub use verify::policy::{KeyStrength, Lapse, PathPattern, Policy, PolicyBreach, SvidChecks};
-pub use verify::rejection::{Fault, Limit, Place, Rejection};
+pub use verify::rejection::{Breach, Fault, Limit, Place, Rejection};
 pub use verify::rustls::SpiffeServerVerifier;
 pub use verify::snapshot::{DomainTrust, TrustSnapshot};
 pub use verify::trust::{Trust, TrustWriter};

@@ -1,6 +1,6 @@
 //! A strict, zero-copy view of one certificate: exactly the fields the rules read.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
 
 use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::FromDer;
@@ -10,18 +10,22 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 use crate::spiffe::public_key::PublicKey;
 
 use super::der::{self, BIT_STRING, Element, INTEGER, OCTET_STRING, Reader, SEQUENCE};
+use super::name_constraints::NameConstraints;
+use super::names::{Form, GeneralName, owned, read_names, same_name};
 use super::rejection::{Fault, Place, Rejection};
 
-/// One certificate of version 3 (RFC 5280 §4.1). Names and algorithms are raw DER, to be compared as bytes.
+/// One certificate of version 3 (RFC 5280 §4.1), borrowed from its DER or owned. Algorithms are raw DER, to
+/// be compared as bytes.
+#[derive(Debug)]
 pub(super) struct Certificate<'a> {
-    pub(super) der: &'a [u8],
+    pub(super) der: Cow<'a, [u8]>,
     /// What the signature covers.
-    pub(super) signed: &'a [u8],
+    pub(super) signed: Cow<'a, [u8]>,
     /// Contents of the AlgorithmIdentifier, without its header.
-    pub(super) signature_algorithm: &'a [u8],
-    pub(super) signature: &'a [u8],
-    pub(super) issuer: &'a [u8],
-    pub(super) subject: &'a [u8],
+    pub(super) signature_algorithm: Cow<'a, [u8]>,
+    pub(super) signature: Cow<'a, [u8]>,
+    pub(super) issuer: Cow<'a, [u8]>,
+    pub(super) subject: Cow<'a, [u8]>,
     /// Unix seconds.
     pub(super) not_before: i64,
     /// Unix seconds, itself included.
@@ -31,33 +35,33 @@ pub(super) struct Certificate<'a> {
 }
 
 /// A SubjectPublicKeyInfo, all of it and its two parts.
-#[derive(Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Key<'a> {
-    pub(super) info: &'a [u8],
+    pub(super) info: Cow<'a, [u8]>,
     /// Contents of the AlgorithmIdentifier, without its header.
-    pub(super) algorithm: &'a [u8],
-    pub(super) bytes: &'a [u8],
+    pub(super) algorithm: Cow<'a, [u8]>,
+    pub(super) bytes: Cow<'a, [u8]>,
 }
 
 /// What the extensions say; absent ones are as RFC 5280 defaults them.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Extensions<'a> {
     pub(super) is_ca: bool,
     pub(super) path_length: Option<u64>,
     pub(super) key_usage: Option<KeyUsage>,
     pub(super) extended_key_usage: Option<ExtendedKeyUsage>,
-    /// Every URI among the subject's alternative names, as encoded.
-    pub(super) uris: Vec<&'a [u8]>,
+    /// The subject's alternative names.
+    pub(super) names: Vec<GeneralName<'a>>,
     pub(super) san_is_critical: bool,
-    pub(super) has_name_constraints: bool,
+    pub(super) name_constraints: Option<NameConstraints<'a>>,
     /// The first critical extension that nothing here processes.
     pub(super) unsupported: Option<String>,
-    pub(super) subject_key_id: Option<&'a [u8]>,
-    pub(super) authority_key_id: Option<&'a [u8]>,
+    pub(super) subject_key_id: Option<Cow<'a, [u8]>>,
+    pub(super) authority_key_id: Option<Cow<'a, [u8]>>,
 }
 
 /// keyUsage, as far as the rules go.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct KeyUsage {
     pub(super) is_critical: bool,
     pub(super) digital_signature: bool,
@@ -66,7 +70,7 @@ pub(super) struct KeyUsage {
 }
 
 /// extendedKeyUsage, as far as the rules go; anyExtendedKeyUsage sets both.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ExtendedKeyUsage {
     pub(super) server: bool,
     pub(super) client: bool,
@@ -100,14 +104,13 @@ impl<'a> Certificate<'a> {
             None => Extensions::default(),
         };
         fields.end()?;
-        let signed = signed.whole;
         Ok(Self {
-            der,
-            signed,
-            signature_algorithm,
-            signature,
-            issuer,
-            subject,
+            der: der.into(),
+            signed: signed.whole.into(),
+            signature_algorithm: signature_algorithm.into(),
+            signature: signature.into(),
+            issuer: issuer.into(),
+            subject: subject.into(),
             not_before,
             not_after,
             key,
@@ -115,12 +118,42 @@ impl<'a> Certificate<'a> {
         })
     }
 
+    /// The same, to be kept.
+    pub(super) fn into_owned(self) -> Certificate<'static> {
+        Certificate {
+            der: owned(self.der),
+            signed: owned(self.signed),
+            signature_algorithm: owned(self.signature_algorithm),
+            signature: owned(self.signature),
+            issuer: owned(self.issuer),
+            subject: owned(self.subject),
+            not_before: self.not_before,
+            not_after: self.not_after,
+            key: Key { info: owned(self.key.info), algorithm: owned(self.key.algorithm), bytes: owned(self.key.bytes) },
+            extensions: self.extensions.into_owned(),
+        }
+    }
+
     pub(super) fn has_empty_subject(&self) -> bool {
-        self.subject == EMPTY_NAME
+        *self.subject == *EMPTY_NAME
     }
 
     pub(super) fn is_self_issued(&self) -> bool {
-        self.subject == self.issuer
+        self.is_named(&self.issuer)
+    }
+
+    pub(super) fn is_named(&self, name: &[u8]) -> bool {
+        same_name(&self.subject, name)
+    }
+
+    /// Every URI among the subject's alternative names, as encoded.
+    pub(super) fn uris(&self) -> impl Iterator<Item = &[u8]> {
+        self.extensions.names.iter().filter(|name| name.form == Form::Uri).map(|name| &*name.value)
+    }
+
+    /// Roles that its extendedKeyUsage allows.
+    pub(super) fn roles(&self) -> ExtendedKeyUsage {
+        self.extensions.extended_key_usage.unwrap_or(ExtendedKeyUsage::ALL)
     }
 
     /// Rules of every certificate in a path, whatever its place, at an instant in Unix seconds.
@@ -128,16 +161,13 @@ impl<'a> Certificate<'a> {
         if let Some(oid) = &self.extensions.unsupported {
             return Err(Fault::CriticalExtension { oid: oid.clone() });
         }
-        if self.extensions.has_name_constraints {
-            return Err(Fault::NameConstraintsUnsupported);
-        }
         if at < self.not_before {
             return Err(Fault::NotYetValid { not_before: self.not_before, at });
         }
         if at > self.not_after {
             return Err(Fault::Expired { not_after: self.not_after, at });
         }
-        self.check_key()
+        Ok(())
     }
 
     /// This certificate as the reason why a chain is refused.
@@ -147,18 +177,39 @@ impl<'a> Certificate<'a> {
 
     /// The subject as RFC 4514 writes it, escaped; empty if it is none.
     pub(super) fn subject_text(&self) -> Box<str> {
-        let subject = X509Name::from_der(self.subject).map(|(_, name)| name.to_string()).unwrap_or_default();
+        let subject = X509Name::from_der(&self.subject).map(|(_, name)| name.to_string()).unwrap_or_default();
         subject.escape_debug().to_string().into()
     }
 
-    fn check_key(&self) -> Result<(), Fault> {
+    /// Its key, which is of a kind that we know, and not a weak one (X5-22).
+    pub(super) fn public_key(&self) -> Result<PublicKey, Fault> {
         let (_, info) =
-            SubjectPublicKeyInfo::from_der(self.key.info).map_err(|_| Fault::Malformed { what: "public key" })?;
+            SubjectPublicKeyInfo::from_der(&self.key.info).map_err(|_| Fault::Malformed { what: "public key" })?;
         match PublicKey::from_spki(&info).map_err(Fault::UnusableKey)? {
             PublicKey::Rsa { n, .. } if n.len() < MIN_RSA_BYTES || (n.len() == MIN_RSA_BYTES && n[0] < 0x80) => {
                 Err(Fault::WeakKey)
             }
-            _ => Ok(()),
+            key => Ok(key),
+        }
+    }
+}
+
+impl ExtendedKeyUsage {
+    const ALL: Self = Self { server: true, client: true };
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { server: self.server && other.server, client: self.client && other.client }
+    }
+}
+
+impl Extensions<'_> {
+    fn into_owned(self) -> Extensions<'static> {
+        Extensions {
+            names: self.names.into_iter().map(GeneralName::into_owned).collect(),
+            name_constraints: self.name_constraints.map(NameConstraints::into_owned),
+            subject_key_id: self.subject_key_id.map(owned),
+            authority_key_id: self.authority_key_id.map(owned),
+            ..self
         }
     }
 }
@@ -170,6 +221,8 @@ pub(super) fn unreadable(place: Place, fault: Fault) -> Rejection {
 
 const VERSION_3: &[u8] = &[INTEGER, 1, 2];
 const EMPTY_NAME: &[u8] = &[SEQUENCE, 0];
+/// Far more than any certificate has; it bounds the search for one that is given twice.
+const MAX_EXTENSIONS: usize = 64;
 /// 2048 bits.
 const MIN_RSA_BYTES: usize = 256;
 
@@ -215,22 +268,26 @@ fn read_key(info: Element<'_>) -> Result<Key<'_>, Fault> {
     let algorithm = parts.expect(SEQUENCE)?.contents;
     let bytes = parts.bytes_as_bits()?;
     parts.end()?;
-    Ok(Key { info: info.whole, algorithm, bytes })
+    Ok(Key { info: info.whole.into(), algorithm: algorithm.into(), bytes: bytes.into() })
 }
 
 fn read_extensions(list: &[u8]) -> Result<Extensions<'_>, Fault> {
     let mut list = Reader::only(list, SEQUENCE, "extensions")?;
     let mut extensions = Extensions::default();
-    let mut seen = HashSet::new();
+    let mut seen = Vec::with_capacity(MAX_EXTENSIONS);
     while !list.is_empty() {
         let mut parts = Reader::new(list.expect(SEQUENCE)?.contents, "extension");
         let id = parts.expect(der::OID)?.contents;
         let is_critical = parts.flag()?;
         let value = parts.expect(OCTET_STRING)?.contents;
         parts.end()?;
-        if !seen.insert(id) {
+        if seen.contains(&id) {
             return Err(Fault::Malformed { what: "an extension is given twice" });
         }
+        if seen.len() == MAX_EXTENSIONS {
+            return Err(Fault::Malformed { what: "more than 64 extensions" });
+        }
+        seen.push(id);
         read_extension(&mut extensions, id, is_critical, value)?;
     }
     Ok(extensions)
@@ -247,16 +304,16 @@ fn read_extension<'a>(
         KEY_USAGE => extensions.key_usage = Some(read_key_usage(value, is_critical)?),
         EXTENDED_KEY_USAGE => extensions.extended_key_usage = Some(read_extended_key_usage(value)?),
         SUBJECT_ALT_NAME => {
-            extensions.uris = read_uris(value)?;
+            extensions.names = read_names(value)?;
             extensions.san_is_critical = is_critical;
         }
-        NAME_CONSTRAINTS => extensions.has_name_constraints = true,
+        NAME_CONSTRAINTS => extensions.name_constraints = Some(NameConstraints::parse(value)?),
         _ if is_critical => {
             extensions.unsupported.get_or_insert_with(|| Oid::new(id.into()).to_id_string());
         }
         // Only hints for the order of candidates, so a broken one is none.
-        SUBJECT_KEY_ID => extensions.subject_key_id = read_subject_key_id(value).ok(),
-        AUTHORITY_KEY_ID => extensions.authority_key_id = read_authority_key_id(value).ok().flatten(),
+        SUBJECT_KEY_ID => extensions.subject_key_id = read_subject_key_id(value).ok().map(Cow::from),
+        AUTHORITY_KEY_ID => extensions.authority_key_id = read_authority_key_id(value).ok().flatten().map(Cow::from),
         _ => {}
     }
     Ok(())
@@ -272,6 +329,9 @@ fn read_basic_constraints(value: &[u8]) -> Result<(bool, Option<u64>), Fault> {
         Some(digits) => Some(digits.iter().fold(0, |number, digit| number << 8 | u64::from(*digit))),
     };
     parts.end()?;
+    if path_length.is_some() && !is_ca {
+        return Err(Fault::Malformed { what: "basicConstraints limits the paths of no CA" });
+    }
     Ok((is_ca, path_length))
 }
 
@@ -279,7 +339,10 @@ fn read_key_usage(value: &[u8], is_critical: bool) -> Result<KeyUsage, Fault> {
     let mut outer = Reader::new(value, "keyUsage");
     let bits = outer.expect(BIT_STRING)?.contents;
     outer.end()?;
-    let &[0..=7, first, ..] = bits else { return Err(outer.fault()) };
+    let &[unused @ 0..=7, first, ..] = bits else { return Err(outer.fault()) };
+    if bits.last().is_some_and(|last| last.trailing_zeros() < u32::from(unused)) {
+        return Err(outer.fault());
+    }
     let bit = |number: u8| first & (0x80 >> number) != 0;
     Ok(KeyUsage { is_critical, digital_signature: bit(0), key_cert_sign: bit(5), crl_sign: bit(6) })
 }
@@ -287,9 +350,12 @@ fn read_key_usage(value: &[u8], is_critical: bool) -> Result<KeyUsage, Fault> {
 fn read_extended_key_usage(value: &[u8]) -> Result<ExtendedKeyUsage, Fault> {
     let mut purposes = Reader::only(value, SEQUENCE, "extendedKeyUsage")?;
     let mut usage = ExtendedKeyUsage::default();
+    if purposes.is_empty() {
+        return Err(purposes.fault());
+    }
     while !purposes.is_empty() {
         match purposes.expect(der::OID)?.contents {
-            ANY_USAGE => usage = ExtendedKeyUsage { server: true, client: true },
+            ANY_USAGE => usage = ExtendedKeyUsage::ALL,
             SERVER_AUTH => usage.server = true,
             CLIENT_AUTH => usage.client = true,
             _ => {}
@@ -297,35 +363,6 @@ fn read_extended_key_usage(value: &[u8]) -> Result<ExtendedKeyUsage, Fault> {
     }
     Ok(usage)
 }
-
-fn read_uris(value: &[u8]) -> Result<Vec<&[u8]>, Fault> {
-    let mut names = Reader::only(value, SEQUENCE, "subjectAltName")?;
-    if names.is_empty() {
-        return Err(names.fault());
-    }
-    let mut uris = Vec::new();
-    while !names.is_empty() {
-        let name = names.next()?;
-        match name.tag {
-            URI => uris.push(name.contents),
-            OTHER_NAME | X400_ADDRESS | DIRECTORY_NAME | EDI_PARTY_NAME => {}
-            EMAIL | DNS | IP_ADDRESS | REGISTERED_ID => {}
-            _ => return Err(names.fault()),
-        }
-    }
-    Ok(uris)
-}
-
-// GeneralName (RFC 5280 §4.2.1.6)
-const OTHER_NAME: u8 = der::constructed(0);
-const EMAIL: u8 = der::primitive(1);
-const DNS: u8 = der::primitive(2);
-const X400_ADDRESS: u8 = der::constructed(3);
-const DIRECTORY_NAME: u8 = der::constructed(4);
-const EDI_PARTY_NAME: u8 = der::constructed(5);
-const URI: u8 = der::primitive(6);
-const IP_ADDRESS: u8 = der::primitive(7);
-const REGISTERED_ID: u8 = der::primitive(8);
 
 fn read_subject_key_id(value: &[u8]) -> Result<&[u8], Fault> {
     let mut outer = Reader::new(value, "subjectKeyIdentifier");

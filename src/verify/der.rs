@@ -1,5 +1,7 @@
 //! Strict DER: definite, minimal lengths and one-byte tags, nothing left over.
 
+use der::{Decode as _, Header, Reader as _, SliceReader};
+
 use super::rejection::Fault;
 
 /// One element: its tag, its contents and all of it, header included.
@@ -94,22 +96,11 @@ pub(super) const fn primitive(number: u8) -> u8 {
 }
 
 fn split(input: &[u8]) -> Option<Element<'_>> {
-    let (&tag, rest) = input.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x83 => long_length(usize::from(first - 0x80), rest)?,
-        _ => return None,
-    };
-    let contents = rest.get(..length)?;
-    let whole = &input[..input.len() - rest.len() + length];
-    (tag & 0x1f != 0x1f).then_some(Element { tag, contents, whole })
-}
-
-fn long_length(bytes: usize, rest: &[u8]) -> Option<(usize, &[u8])> {
-    let (digits, rest) = rest.split_at_checked(bytes)?;
-    let length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
-    (digits[0] != 0 && length >= 0x80).then_some((length, rest))
+    let mut reader = SliceReader::new(input).ok()?;
+    let header = Header::decode(&mut reader).ok()?;
+    let contents = reader.read_slice(header.length).ok()?;
+    let whole = input.get(..usize::try_from(reader.position()).ok()?)?;
+    Some(Element { tag: header.tag.octet(), contents, whole })
 }
 
 #[cfg(test)]
@@ -129,6 +120,7 @@ mod tests {
             ("cut short", &[0x04, 2, 7], false),
             ("high tag", &[0x1f, 1, 7], false),
             ("no length", &[0x30], false),
+            ("four bytes of length", &[&[0x04, 0x84, 0, 1, 0, 0][..], &[0; 0x10000]].concat(), false),
             ("huge", &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], false),
         ] {
             assert_eq!(split(der).is_some(), ok, "{name}");

@@ -1,6 +1,7 @@
 //! Is this SVID valid, against the bundle of its own trust domain alone, at this time?
 
 pub(crate) mod authorizer;
+pub(crate) mod explain;
 pub(crate) mod jwt;
 pub(crate) mod policy;
 #[cfg(feature = "server")]
@@ -15,8 +16,16 @@ pub(crate) mod x509;
 
 mod certificate;
 mod der;
+mod foreign;
+mod leaf;
+mod memo;
+mod name_constraints;
+mod names;
 mod path;
+mod pool;
 mod signature;
+mod signer;
+mod subtree;
 #[cfg(test)]
 mod testing;
 

@@ -1,257 +1,285 @@
 //! RFC 5280 path building and validation against the authorities of one bundle, with a work budget.
 
-use std::cell::OnceCell;
-
-use crate::spiffe::bundle::Authorities;
-use crate::spiffe::public_key::Fingerprint;
-
-use super::certificate::{Certificate, unreadable};
+use super::certificate::Certificate;
+use super::explain::{Outcome, Trace};
+use super::memo::{CheckKey, SignatureMemo};
+use super::name_constraints::ConstraintFault;
+use super::pool::{Candidate, Pool};
 use super::rejection::{Fault, Limit, Place, Rejection};
 use super::signature;
-use super::x509::Usage;
 
-/// A path that holds: what it rests on, and until when.
-pub(super) struct Path {
-    pub(super) authority: Fingerprint,
-    /// Its certificates, the leaf first.
-    pub(super) places: Vec<Place>,
-    /// Latest start of validity along it, in Unix seconds.
-    pub(super) not_before: i64,
-    /// Soonest end of validity along it, in Unix seconds.
-    pub(super) not_after: i64,
+/// What must hold along a path.
+pub(super) trait Rules {
+    /// Rules for a certificate in `path`'s next place, which signs its last one: all that don't need its
+    /// signature.
+    fn check_signer(&self, signer: &Candidate<'_>, path: &[Step<'_, '_>]) -> Result<(), Fault>;
+
+    /// Whether a complete path will do, the authority its last step; if not, another may.
+    fn check_path(&self, path: &[Step<'_, '_>]) -> Result<(), Rejection>;
 }
 
-/// What every signing certificate of the path must satisfy.
-pub(super) struct Terms<'t> {
-    pub(super) usage: Usage,
-    /// Unix seconds.
-    pub(super) at: i64,
-    /// Rules beyond RFC 5280, given a signing certificate and whether it is an authority.
-    pub(super) signer_rule: &'t dyn Fn(&Certificate<'_>, bool) -> Result<(), Fault>,
+/// One certificate of a path.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'s, 'a> {
+    pub(super) certificate: &'s Certificate<'a>,
+    /// For all but the leaf.
+    pub(super) signer: Option<&'s Candidate<'a>>,
+    pub(super) place: Place,
 }
 
-impl Terms<'_> {
-    fn check(&self, signer: &Candidate<'_>) -> Result<(), Fault> {
-        let (certificate, extensions) = (&signer.certificate, &signer.certificate.extensions);
-        if !extensions.is_ca {
-            return Err(Fault::NotCa);
-        }
-        if extensions.key_usage.is_none_or(|usage| !usage.key_cert_sign) {
-            return Err(Fault::NoKeyCertSign);
-        }
-        certificate.check(self.at)?;
-        if extensions.extended_key_usage.is_some_and(|allowed| !self.usage.is_in(allowed)) {
-            return Err(Fault::ExtendedKeyUsage);
-        }
-        (self.signer_rule)(certificate, signer.is_authority())
+/// The work that is left for one verification.
+pub(super) struct Budget {
+    signature_checks: usize,
+    name_comparisons: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { signature_checks: MAX_SIGNATURE_CHECKS, name_comparisons: MAX_NAME_COMPARISONS }
     }
 }
 
-/// A certificate that may stand in a path above the leaf.
-pub(super) struct Candidate<'a> {
-    certificate: Certificate<'a>,
-    place: Place,
-    /// The rule it breaks whatever the path, found out once.
-    fault: OnceCell<Option<Fault>>,
-}
-
-impl Candidate<'_> {
-    fn is_authority(&self) -> bool {
-        matches!(self.place, Place::Authority(_))
-    }
-}
-
-/// What paths are made of: the authorities of one bundle and what the peer sent, each certificate once.
-pub(super) struct Pool<'a> {
-    candidates: Vec<Candidate<'a>>,
-    /// The first that could not be read; it is left out, and named if no path is found without it.
-    unreadable: Option<Rejection>,
-}
-
-impl<'a> Pool<'a> {
-    pub(super) fn new(authorities: &'a Authorities, intermediates: &[&'a [u8]]) -> Self {
-        let mut pool = Self { candidates: Vec::new(), unreadable: None };
-        for authority in authorities.x509() {
-            pool.add(authority.der(), Place::Authority(authority.fingerprint()));
-        }
-        if !pool.candidates.is_empty() {
-            // One odd authority beside others must not explain every failure.
-            pool.unreadable = None;
-        }
-        for (index, der) in intermediates.iter().enumerate() {
-            if pool.candidates.iter().all(|known| known.certificate.der != *der) {
-                pool.add(der, Place::Intermediate(index));
-            }
-        }
-        pool
-    }
-
-    pub(super) fn has_authority(&self, der: &[u8]) -> bool {
-        self.candidates.iter().any(|candidate| candidate.is_authority() && candidate.certificate.der == der)
-    }
-
-    /// Finds a path from `leaf` to an authority. The leaf's own rules are the caller's.
-    ///
-    /// Failing that, the reason is that of the attempt which got furthest.
-    pub(super) fn find_path(&self, leaf: &Certificate<'a>, terms: &Terms<'_>) -> Result<Path, Rejection> {
-        let mut search = Search {
-            pool: self,
-            terms,
-            checks_left: MAX_SIGNATURE_CHECKS,
-            refused: Vec::new(),
-            furthest: (0, Rejection::UnknownAuthority { place: Place::Leaf, subject: leaf.subject_text() }),
-        };
-        let mut path = vec![Step { certificate: leaf, place: Place::Leaf }];
-        match search.extend(&mut path) {
-            Ok(Some(found)) => Ok(found),
-            Ok(None) => Err(search.reason().unwrap_or(Rejection::BudgetExhausted(Limit::SignatureChecks))),
-            Err(Exhausted) => Err(Rejection::BudgetExhausted(Limit::SignatureChecks)),
-        }
-    }
-
-    fn add(&mut self, der: &'a [u8], place: Place) {
-        match Certificate::parse(der) {
-            Ok(certificate) => self.candidates.push(Candidate { certificate, place, fault: OnceCell::new() }),
-            Err(fault) => {
-                self.unreadable.get_or_insert_with(|| unreadable(place, fault));
-            }
-        }
-    }
+/// What a search may use, and what it leaves behind.
+#[derive(Default)]
+pub(super) struct Means<'m> {
+    pub(super) budget: Budget,
+    pub(super) memo: Option<&'m SignatureMemo>,
+    pub(super) trace: Option<Trace>,
 }
 
 /// Certificates in a path, the leaf and the authority included.
 pub(super) const MAX_PATH: usize = 8;
 /// Signatures verified in search of a path.
 pub(super) const MAX_SIGNATURE_CHECKS: usize = 100;
+/// Names compared with name constraints in search of a path.
+pub(super) const MAX_NAME_COMPARISONS: usize = 10_000;
 
-struct Search<'s, 'a> {
-    pool: &'s Pool<'a>,
-    terms: &'s Terms<'s>,
-    checks_left: usize,
+/// Finds a path from `leaf`, whose own rules are the caller's, to an authority.
+///
+/// Failing that, the reason is that of the attempt which got furthest. The order of the pool's
+/// certificates plays no part.
+pub(super) fn find_path<'s, 'a>(
+    leaf: &'s Certificate<'a>,
+    pool: &'s Pool<'s, 'a>,
+    rules: &'s dyn Rules,
+    means: &'s mut Means<'_>,
+) -> Result<Vec<Step<'s, 'a>>, Rejection> {
+    let mut path = vec![Step { certificate: leaf, signer: None, place: Place::Leaf }];
+    let furthest = (0, Obstacle::NoSigner(path[0]));
+    let mut search = Search { pool, rules, means, refused: Vec::new(), furthest, checked: Vec::new() };
+    match search.extend(&mut path) {
+        Ok(true) => {
+            search.remember();
+            Ok(path)
+        }
+        Ok(false) => Err(search.reason()),
+        Err(limit) => Err(Rejection::BudgetExhausted(limit)),
+    }
+}
+
+struct Search<'s, 'a, 'm> {
+    pool: &'s Pool<'s, 'a>,
+    rules: &'s dyn Rules,
+    means: &'s mut Means<'m>,
     refused: Vec<Refused<'s, 'a>>,
     /// Length of the longest path that led nowhere, and why.
-    furthest: (usize, Rejection),
+    furthest: (usize, Obstacle<'s, 'a>),
+    /// The signatures of CA certificates along the path of the moment.
+    checked: Vec<CheckKey>,
 }
 
-#[derive(Clone, Copy)]
-struct Step<'s, 'a> {
-    certificate: &'s Certificate<'a>,
-    place: Place,
+/// What ended an attempt. Its message is composed only if it is the one to report.
+enum Obstacle<'s, 'a> {
+    NoSigner(Step<'s, 'a>),
+    Fault(Step<'s, 'a>, Fault),
+    Rejection(Rejection),
 }
 
-/// A signer with the right name that breaks a rule: not followed, but the reason if it did sign.
+/// A signer that breaks a rule: not followed, but the reason if it did sign.
 struct Refused<'s, 'a> {
     length: usize,
-    signed: &'s Certificate<'a>,
-    signer: &'s Certificate<'a>,
-    reason: Rejection,
+    signed: Step<'s, 'a>,
+    signer: &'s Candidate<'a>,
+    fault: Fault,
 }
 
-struct Exhausted;
-
-impl<'s, 'a> Search<'s, 'a> {
-    /// Looks for the signers of the last certificate of `path`, depth first.
-    fn extend(&mut self, path: &mut Vec<Step<'s, 'a>>) -> Result<Option<Path>, Exhausted> {
-        let Some(last) = path.last().copied() else { return Ok(None) };
+impl<'s, 'a> Search<'s, 'a, '_> {
+    /// Looks for the signers of the last certificate of `path`, depth first; true once it is complete.
+    fn extend(&mut self, path: &mut Vec<Step<'s, 'a>>) -> Result<bool, Limit> {
+        let Some(last) = path.last().copied() else { return Ok(false) };
         let signers = self.signers(last.certificate, path);
         if path.len() == MAX_PATH && !signers.is_empty() {
-            self.note(path.len(), Rejection::BudgetExhausted(Limit::PathLength));
-            return Ok(None);
+            self.note(path.len(), Obstacle::Rejection(Rejection::BudgetExhausted(Limit::PathLength)));
+            return Ok(false);
         }
-        self.note(
-            path.len(),
-            Rejection::UnknownAuthority { place: last.place, subject: last.certificate.subject_text() },
-        );
+        self.note(path.len(), Obstacle::NoSigner(last));
         for signer in signers {
-            let step = Step { certificate: &signer.certificate, place: signer.place };
-            if let Err(fault) = self.check_signer(signer, path) {
-                let (length, reason) = (path.len() + 1, step.certificate.rejected(signer.place, fault));
-                self.refused.push(Refused { length, signed: last.certificate, signer: step.certificate, reason });
-                continue;
+            if self.follow(path, last, signer)? {
+                return Ok(true);
             }
-            if let Err(fault) = self.check_signature(last.certificate, step.certificate)? {
-                self.note_signature(path.len(), last, step.certificate, fault);
-                continue;
-            }
-            path.push(step);
-            let found = if signer.is_authority() { Some(finish(path, signer)) } else { self.extend(path)? };
-            if found.is_some() {
-                return Ok(found);
-            }
-            path.pop();
         }
-        Ok(None)
+        Ok(false)
     }
 
-    /// Candidates by name, those first that the key identifiers point at, and authorities before others.
+    /// Tries one signer of the last certificate of `path`.
+    fn follow(
+        &mut self,
+        path: &mut Vec<Step<'s, 'a>>,
+        last: Step<'s, 'a>,
+        signer: &'s Candidate<'a>,
+    ) -> Result<bool, Limit> {
+        if let Err(fault) = self.rules.check_signer(signer, path) {
+            self.trace(path, signer, || Outcome::Refused(fault.clone()));
+            self.refused.push(Refused { length: path.len() + 1, signed: last, signer, fault });
+            return Ok(false);
+        }
+        let checked = self.checked.len();
+        if let Err(fault) = self.check_signature(last.certificate, &signer.certificate)? {
+            self.trace(path, signer, || Outcome::DidNotSign(fault.clone()));
+            self.note_signature(path.len(), last, &signer.certificate, fault);
+            return Ok(false);
+        }
+        path.push(Step { certificate: &signer.certificate, signer: Some(signer), place: signer.place });
+        let complete = match self.check_constraints(path)? {
+            Err(rejection) => self.refuse(path, signer, rejection),
+            Ok(()) if !signer.is_authority() => {
+                self.trace(&path[1..], signer, || Outcome::Followed);
+                self.extend(path)?
+            }
+            Ok(()) => match self.rules.check_path(path) {
+                Err(rejection) => self.refuse(path, signer, rejection),
+                Ok(()) => {
+                    self.trace(&path[1..], signer, || Outcome::Accepted);
+                    true
+                }
+            },
+        };
+        if !complete {
+            path.pop();
+            self.checked.truncate(checked);
+        }
+        Ok(complete)
+    }
+
+    fn refuse(&mut self, path: &[Step<'_, '_>], signer: &Candidate<'_>, rejection: Rejection) -> bool {
+        self.trace(&path[1..], signer, || Outcome::Rejected(rejection.clone()));
+        self.note(path.len() + 1, Obstacle::Rejection(rejection));
+        false
+    }
+
+    /// Candidates with the right name, those first that the key identifiers point at, and authorities
+    /// before others; and those with another name that they point at, which can only explain.
     fn signers(&self, signed: &Certificate<'a>, path: &[Step<'s, 'a>]) -> Vec<&'s Candidate<'a>> {
-        let is_new = |certificate: &Certificate<'_>| {
-            path.iter().all(|step| {
-                step.certificate.subject != certificate.subject || step.certificate.key.info != certificate.key.info
+        let is_new = |candidate: &Certificate<'_>| {
+            path.iter().all(|Step { certificate: known, .. }| {
+                known.key.info != candidate.key.info || known.subject != candidate.subject
             })
         };
-        let candidates = self.pool.candidates.iter();
-        let mut signers: Vec<_> = candidates
-            .filter(|candidate| candidate.certificate.subject == signed.issuer && is_new(&candidate.certificate))
-            .collect();
-        signers.sort_by_key(|signer| (key_id_match(signed, &signer.certificate), !signer.is_authority()));
+        let by_hint = |candidate: &Candidate<'_>| key_id_match(signed, &candidate.certificate);
+        let fits = |candidate: &&Candidate<'_>| {
+            let certificate = &candidate.certificate;
+            certificate.is_named(&signed.issuer) || by_hint(candidate) == KeyIdMatch::Same
+        };
+        let mut signers: Vec<_> =
+            self.pool.candidates().filter(|candidate| fits(candidate) && is_new(&candidate.certificate)).collect();
+        signers.sort_by(|a, b| {
+            let order = |one: &Candidate<'_>| (by_hint(one), !one.is_authority());
+            order(a).cmp(&order(b)).then_with(|| a.certificate.der.cmp(&b.certificate.der))
+        });
         signers
     }
 
-    /// The rules for a certificate that signs the last one of `path` (RFC 5280 §6.1.4).
-    fn check_signer(&self, signer: &Candidate<'_>, path: &[Step<'_, '_>]) -> Result<(), Fault> {
-        if let Some(fault) = signer.fault.get_or_init(|| self.terms.check(signer).err()) {
-            return Err(fault.clone());
-        }
-        let below = path[1..].iter().filter(|step| !step.certificate.is_self_issued()).fold(0, |below, _| below + 1);
-        match signer.certificate.extensions.path_length {
-            Some(limit) if limit < below => Err(Fault::PathLength { limit, below }),
-            _ => Ok(()),
-        }
-    }
-
+    /// Spends one check, whether or not it is remembered: so memory can't change a verdict.
     fn check_signature(
         &mut self,
         signed: &Certificate<'_>,
         signer: &Certificate<'_>,
-    ) -> Result<Result<(), Fault>, Exhausted> {
-        if signature::is_checkable(signed, signer) {
-            self.checks_left = self.checks_left.checked_sub(1).ok_or(Exhausted)?;
+    ) -> Result<Result<(), Fault>, Limit> {
+        if !signature::is_checkable(signed, signer) {
+            return Ok(signature::check(signed, signer));
         }
-        Ok(signature::check(signed, signer))
+        let left = self.means.budget.signature_checks.checked_sub(1).ok_or(Limit::SignatureChecks)?;
+        self.means.budget.signature_checks = left;
+        let key = match self.means.memo {
+            Some(_) if signed.extensions.is_ca => CheckKey::new(signed, signer),
+            _ => return Ok(signature::check(signed, signer)),
+        };
+        if self.means.memo.is_some_and(|memo| memo.knows(&key)) {
+            return Ok(Ok(()));
+        }
+        let outcome = signature::check(signed, signer);
+        if outcome.is_ok() {
+            self.checked.push(key);
+        }
+        Ok(outcome)
+    }
+
+    /// Name constraints of the last certificate of `path` for all below it, but for self-issued ones
+    /// between it and the leaf (RFC 5280 §6.1.3).
+    fn check_constraints(&mut self, path: &[Step<'_, '_>]) -> Result<Result<(), Rejection>, Limit> {
+        let Some((signer, below)) = path.split_last() else { return Ok(Ok(())) };
+        let Some(constraints) = &signer.certificate.extensions.name_constraints else { return Ok(Ok(())) };
+        let exempt = |step: &Step<'_, '_>| step.signer.is_some() && step.certificate.is_self_issued();
+        for step in below.iter().filter(|step| !exempt(step)) {
+            match constraints.check(step.certificate, &mut self.means.budget.name_comparisons) {
+                Ok(()) => {}
+                Err(ConstraintFault::Exhausted) => return Err(Limit::NameComparisons),
+                Err(ConstraintFault::Name(fault)) => return Ok(Err(step.certificate.rejected(step.place, fault))),
+                Err(ConstraintFault::Constraints(fault)) => {
+                    return Ok(Err(signer.certificate.rejected(signer.place, fault)));
+                }
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// A key that merely shares the name says nothing: only one that is named by its identifier, or an
     /// algorithm that can't be checked, is a reason of its own.
-    fn note_signature(&mut self, length: usize, last: Step<'_, '_>, signer: &Certificate<'_>, fault: Fault) {
+    fn note_signature(&mut self, length: usize, last: Step<'s, 'a>, signer: &Certificate<'_>, fault: Fault) {
         if fault != Fault::BadSignature || key_id_match(last.certificate, signer) == KeyIdMatch::Same {
-            self.note(length + 1, last.certificate.rejected(last.place, fault));
+            self.note(length + 1, Obstacle::Fault(last, fault));
         }
     }
 
-    fn note(&mut self, length: usize, reason: Rejection) {
+    fn note(&mut self, length: usize, obstacle: Obstacle<'s, 'a>) {
         if length > self.furthest.0 {
-            self.furthest = (length, reason);
+            self.furthest = (length, obstacle);
         }
     }
 
-    /// Why there is no path, spending what is left of the budget; none if that is nothing.
-    fn reason(mut self) -> Option<Rejection> {
+    fn trace(&mut self, below: &[Step<'_, '_>], signer: &Candidate<'_>, outcome: impl FnOnce() -> Outcome) {
+        if let Some(trace) = &mut self.means.trace {
+            trace.add(below.len(), &signer.certificate, signer.place, outcome());
+        }
+    }
+
+    fn remember(self) {
+        if let Some(memo) = self.means.memo {
+            memo.remember(self.checked);
+        }
+    }
+
+    /// Why there is no path, spending what is left of the budget.
+    fn reason(mut self) -> Rejection {
         let mut refused = std::mem::take(&mut self.refused);
         refused.sort_by_key(|refused| std::cmp::Reverse(refused.length));
-        for Refused { length, signed, signer, reason } in refused {
+        for Refused { length, signed, signer, fault } in refused {
             if length < self.furthest.0 {
                 break;
             }
-            match self.check_signature(signed, signer) {
-                Ok(Ok(())) => return Some(reason),
+            match self.check_signature(signed.certificate, &signer.certificate) {
+                Ok(Ok(())) => return signer.certificate.rejected(signer.place, fault),
                 Ok(Err(_)) => {}
-                Err(Exhausted) => return None,
+                Err(limit) => return Rejection::BudgetExhausted(limit),
             }
         }
         match self.furthest.1 {
-            unknown @ Rejection::UnknownAuthority { .. } => Some(self.pool.unreadable.clone().unwrap_or(unknown)),
-            reason => Some(reason),
+            Obstacle::NoSigner(Step { certificate, place, .. }) => match self.pool.unreadable() {
+                Some(unreadable) => unreadable.clone(),
+                None => Rejection::UnknownAuthority { place, subject: certificate.subject_text() },
+            },
+            Obstacle::Fault(Step { certificate, place, .. }, fault) => certificate.rejected(place, fault),
+            Obstacle::Rejection(rejection) => rejection,
         }
     }
 }
@@ -265,19 +293,11 @@ enum KeyIdMatch {
 }
 
 fn key_id_match(signed: &Certificate<'_>, signer: &Certificate<'_>) -> KeyIdMatch {
-    match (signed.extensions.authority_key_id, signer.extensions.subject_key_id) {
+    match (&signed.extensions.authority_key_id, &signer.extensions.subject_key_id) {
         (Some(wanted), Some(own)) if wanted == own => KeyIdMatch::Same,
         (Some(_), Some(_)) => KeyIdMatch::Different,
         _ => KeyIdMatch::Unknown,
     }
-}
-
-fn finish(path: &[Step<'_, '_>], authority: &Candidate<'_>) -> Path {
-    let dates = path.iter().map(|step| (step.certificate.not_before, step.certificate.not_after));
-    let bounds = (authority.certificate.not_before, authority.certificate.not_after);
-    let (not_before, not_after) = dates.fold(bounds, |(start, end), (from, until)| (start.max(from), end.min(until)));
-    let places = path.iter().map(|step| step.place).collect();
-    Path { authority: Fingerprint::of(authority.certificate.der), places, not_before, not_after }
 }
 
 #[cfg(test)]

@@ -239,9 +239,23 @@ pub enum Fault {
         /// Its identifier, dotted.
         oid: String,
     },
-    /// Name constraints are not processed yet, and ignoring them would widen what a CA may do.
-    #[error("has name constraints, which are not supported yet")]
-    NameConstraintsUnsupported,
+    /// A name that a signing certificate above does not allow (X5-16, X5-18).
+    #[error("has the name \"{name}\", which {breach} by name constraints above it")]
+    NameConstraint {
+        /// The name, escaped and cut to 256 bytes; of addresses and directory names the form.
+        name: String,
+        /// How it is not allowed.
+        breach: Breach,
+    },
+    /// Name constraints that are malformed (RFC 5280 §4.2.1.10).
+    #[error("has invalid name constraints: {what}")]
+    InvalidNameConstraints {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Name constraints of a form that is not processed (X5-17).
+    #[error("has name constraints of a form that is not supported")]
+    UnsupportedNameConstraint,
     /// The instant asked about is before its validity.
     #[error("is valid from {not_before}, after {at}")]
     NotYetValid {
@@ -280,6 +294,12 @@ pub enum Fault {
         /// Its URI, escaped.
         uri: String,
     },
+    /// A signing certificate of this domain whose SPIFFE ID has a path (X5-14).
+    #[error("signs, but its SPIFFE ID has a path, as only a workload's has")]
+    SignerPath,
+    /// Its subject is another name than the issuer of what it should have signed.
+    #[error("has another name than the issuer of what it signed")]
+    IssuerName,
     /// The issuer's key did not make this signature.
     #[error("has a signature that its issuer did not make")]
     BadSignature,
@@ -292,6 +312,28 @@ pub enum Fault {
     /// A key of a kind that we do not know, or a broken one.
     #[error("has a key that is not usable: {0}")]
     UnusableKey(#[source] PublicKeyError),
+}
+
+/// How a name is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Breach {
+    /// An excluded subtree holds it.
+    Excluded,
+    /// No permitted subtree of its form holds it.
+    NotPermitted,
+    /// It is no name that constraints could allow: a URI without a host name, or malformed.
+    Unclear,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Excluded => "is excluded",
+            Self::NotPermitted => "is not permitted",
+            Self::Unclear => "can't be judged",
+        })
+    }
 }
 
 impl Fault {
@@ -310,13 +352,17 @@ impl Fault {
             Self::ExtendedKeyUsage => "extended-key-usage",
             Self::SanNotCritical => "san-not-critical",
             Self::CriticalExtension { .. } => "unsupported-critical-extension",
-            Self::NameConstraintsUnsupported => "name-constraints-unsupported",
+            Self::NameConstraint { .. } => "name-constraint-violation",
+            Self::InvalidNameConstraints { .. } => "invalid-name-constraints",
+            Self::UnsupportedNameConstraint => "unsupported-name-constraint",
             Self::NotYetValid { .. } => "not-yet-valid",
             Self::Expired { .. } => "expired",
             Self::NotCa => "issuer-not-ca",
             Self::NoKeyCertSign => "issuer-may-not-sign",
             Self::PathLength { .. } => "path-length-exceeded",
             Self::ForeignSigner { .. } => "foreign-signer",
+            Self::SignerPath => "signer-has-path",
+            Self::IssuerName => "issuer-name-mismatch",
             Self::BadSignature => "bad-signature",
             Self::UnsupportedAlgorithm => "unsupported-algorithm",
             Self::WeakKey => "weak-key",

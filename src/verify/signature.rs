@@ -20,7 +20,7 @@ pub fn is_self_signed(authority: &X509Authority) -> bool {
 /// Checks that `signer`'s key made the signature of `signed`, by SHA-256 or better.
 pub(super) fn check(signed: &Certificate<'_>, signer: &Certificate<'_>) -> Result<(), Fault> {
     let algorithm = find(signed, signer).ok_or(Fault::UnsupportedAlgorithm)?;
-    let verdict = algorithm.verify_signature(signer.key.bytes, signed.signed, signed.signature);
+    let verdict = algorithm.verify_signature(&signer.key.bytes, &signed.signed, &signed.signature);
     verdict.map_err(|_| Fault::BadSignature)
 }
 
@@ -35,7 +35,7 @@ pub(super) static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
 
 fn find(signed: &Certificate<'_>, signer: &Certificate<'_>) -> Option<&'static dyn SignatureVerificationAlgorithm> {
     ALGORITHMS.all.iter().copied().find(|algorithm| {
-        algorithm.signature_alg_id().as_ref() == signed.signature_algorithm
-            && algorithm.public_key_alg_id().as_ref() == signer.key.algorithm
+        algorithm.signature_alg_id().as_ref() == &*signed.signature_algorithm
+            && algorithm.public_key_alg_id().as_ref() == &*signer.key.algorithm
     })
 }

@@ -1,18 +1,23 @@
 //! The immutable value that verifiers and outputs read.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
 
+use super::explain::{Explanation, Trace};
+use super::foreign::{HintIndex, find_foreign_authority};
+use super::path::Means;
 use super::policy::Policy;
+use super::pool::Anchors;
 use super::rejection::Rejection;
 use super::verified::Verified;
-use super::x509::{Usage, spiffe_id_of, verify_x509};
+use super::x509::{Svid, Usage};
 
 /// Whom we trust at one moment: each domain's own bundle under its own name.
 ///
@@ -21,6 +26,8 @@ use super::x509::{Usage, spiffe_id_of, verify_x509};
 pub struct TrustSnapshot {
     generation: u64,
     domains: BTreeMap<TrustDomain, Arc<DomainTrust>>,
+    /// Shared by all snapshots with the same bundles.
+    hints: Arc<OnceLock<HintIndex>>,
 }
 
 /// What one domain is trusted with, on what terms, and until when. Cloning it is cheap.
@@ -39,6 +46,7 @@ struct Basis {
     revision: u64,
     via: Option<TrustDomain>,
     policy: Arc<Policy>,
+    anchors: OnceLock<Anchors>,
 }
 
 impl DomainTrust {
@@ -70,7 +78,10 @@ impl DomainTrust {
     fn with_basis(bundle: Arc<Bundle>, revision: u64, via: Option<TrustDomain>, policy: Arc<Policy>) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-        Self { basis: Arc::new(Basis { number, bundle, revision, via, policy }), trusted_until: None }
+        Self {
+            basis: Arc::new(Basis { number, bundle, revision, via, policy, anchors: OnceLock::new() }),
+            trusted_until: None,
+        }
     }
 
     /// Verifies an X509-SVID in DER of this domain (X509-SVID §5), whatever the age of the bundle.
@@ -84,7 +95,29 @@ impl DomainTrust {
         usage: Usage,
         at: UnixTime,
     ) -> Result<Verified, Rejection> {
-        verify_x509(self, leaf, intermediates, usage, at)
+        self.judge(&Svid::read(leaf, intermediates)?, usage, at, &mut Means::default())
+    }
+
+    pub(super) fn judge(
+        &self,
+        svid: &Svid<'_>,
+        usage: Usage,
+        at: UnixTime,
+        means: &mut Means<'_>,
+    ) -> Result<Verified, Rejection> {
+        svid.verify(self, usage, at, means).map(|verified| self.bound(verified))
+    }
+
+    /// A verdict holds at most as long as the trust that it rests on.
+    fn bound(&self, verified: Verified) -> Verified {
+        let last = |until: UnixTime| UnixTime::since_unix_epoch(Duration::from_secs(until.as_secs().saturating_sub(1)));
+        let not_after = self.trusted_until.map_or(verified.not_after, |until| verified.not_after.min(last(until)));
+        Verified { not_after, ..verified }
+    }
+
+    /// Its X.509 authorities, parsed when they are first asked for.
+    pub(super) fn anchors(&self) -> &Anchors {
+        self.basis.anchors.get_or_init(|| Anchors::new(self.basis.bundle.authorities()))
     }
 
     /// Its accepted authorities.
@@ -124,7 +157,7 @@ impl TrustSnapshot {
     pub fn new<D: Into<Arc<DomainTrust>>>(generation: u64, domains: impl IntoIterator<Item = D>) -> Self {
         let domains = domains.into_iter().map(Into::into);
         let named = domains.map(|domain| (domain.bundle().trust_domain().clone(), domain));
-        Self { generation, domains: named.collect() }
+        Self { generation, domains: named.collect(), hints: Arc::default() }
     }
 
     /// The same with some domains replaced, or removed where there is nothing for them.
@@ -133,14 +166,19 @@ impl TrustSnapshot {
         generation: u64,
         changes: impl IntoIterator<Item = (TrustDomain, Option<DomainTrust>)>,
     ) -> Self {
-        let mut domains = self.domains.clone();
+        let (mut domains, mut hints) = (self.domains.clone(), self.hints.clone());
         for (trust_domain, trust) in changes {
+            let bundles =
+                [self.domain(&trust_domain).map(|known| known.bundle()), trust.as_ref().map(DomainTrust::bundle)];
+            if !matches!(bundles, [Some(old), Some(new)] if Arc::ptr_eq(old, new)) {
+                hints = Arc::default();
+            }
             match trust {
                 Some(trust) => domains.insert(trust_domain, Arc::new(trust)),
                 None => domains.remove(&trust_domain),
             };
         }
-        Self { generation, domains }
+        Self { generation, domains, hints }
     }
 
     /// Rises with every change.
@@ -166,8 +204,38 @@ impl TrustSnapshot {
         usage: Usage,
         at: UnixTime,
     ) -> Result<Verified, Rejection> {
-        let domain = self.trusted_domain(spiffe_id_of(leaf)?.trust_domain(), at)?;
-        domain.verify_x509(leaf, intermediates, usage, at)
+        self.judge(&Svid::read(leaf, intermediates)?, usage, at, &mut Means::default())
+    }
+
+    /// The same, with everything that was tried.
+    pub fn explain_x509(&self, leaf: &[u8], intermediates: &[&[u8]], usage: Usage, at: UnixTime) -> Explanation {
+        let mut means = Means { trace: Some(Trace::default()), ..Means::default() };
+        let svid = Svid::read(leaf, intermediates);
+        let verdict = svid.and_then(|svid| self.judge(&svid, usage, at, &mut means));
+        Explanation { steps: means.trace.unwrap_or_default().0, verdict }
+    }
+
+    /// Verifies with the bundle of the domain that the leaf names. If that does not know its authority,
+    /// says whose it is.
+    pub(super) fn judge(
+        &self,
+        svid: &Svid<'_>,
+        usage: Usage,
+        at: UnixTime,
+        means: &mut Means<'_>,
+    ) -> Result<Verified, Rejection> {
+        let domain = self.trusted_domain(svid.spiffe_id().trust_domain(), at)?;
+        domain.judge(svid, usage, at, means).map_err(|rejection| match rejection {
+            Rejection::UnknownAuthority { .. } => match find_foreign_authority(self, svid, usage, at, means) {
+                Some(trust_domain) => Rejection::ForeignAuthority { spiffe_id: svid.spiffe_id().clone(), trust_domain },
+                None => rejection,
+            },
+            _ => rejection,
+        })
+    }
+
+    pub(super) fn hints(&self) -> &HintIndex {
+        self.hints.get_or_init(|| HintIndex::new(self.domains.values()))
     }
 
     /// The trust in a domain whose state lets it verify anything at all at this instant.
@@ -219,8 +287,8 @@ mod tests {
         for (ca, id, expected) in [
             (&a, "spiffe://a/x", Ok(())),
             (&b, "spiffe://b/x", Ok(())),
-            (&b, "spiffe://a/x", Err("unknown-authority")),
-            (&a, "spiffe://b/x", Err("unknown-authority")),
+            (&b, "spiffe://a/x", Err("foreign-authority")),
+            (&a, "spiffe://b/x", Err("foreign-authority")),
         ] {
             let verdict = snapshot.verify_x509(&ca.leaf(id), &[&a.der, &b.der], Usage::Server, time(NOW));
             assert_eq!(verdict.map(drop).map_err(|rejection| rejection.code()), expected, "{id}");

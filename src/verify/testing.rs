@@ -14,6 +14,7 @@ use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::der::{BIT_STRING, Reader, SEQUENCE};
+use super::policy::{Policy, SvidChecks};
 use super::rejection::Rejection;
 use super::snapshot::DomainTrust;
 use super::verified::Verified;
@@ -132,16 +133,26 @@ pub(super) struct Case {
     pub(super) intermediates: Vec<Vec<u8>>,
     pub(super) usage: Usage,
     pub(super) at: u64,
+    pub(super) policy: Policy,
 }
 
 impl Case {
     pub(super) fn new(bundle: Bundle, leaf: Vec<u8>) -> Self {
-        Self { bundle, leaf, intermediates: Vec::new(), usage: Usage::Server, at: NOW }
+        Self { bundle, leaf, intermediates: Vec::new(), usage: Usage::Server, at: NOW, policy: Policy::default() }
     }
 
     pub(super) fn with(mut self, intermediates: &[&[u8]]) -> Self {
         self.intermediates = intermediates.iter().map(|der| der.to_vec()).collect();
         self
+    }
+
+    pub(super) fn under(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    pub(super) fn compatibly(self) -> Self {
+        self.under(Policy { svid_checks: SvidChecks::Compatible, ..Policy::default() })
     }
 
     pub(super) fn at(mut self, at: u64) -> Self {
@@ -151,7 +162,7 @@ impl Case {
 
     pub(super) fn verdict(&self) -> Result<Verified, Rejection> {
         let intermediates: Vec<&[u8]> = self.intermediates.iter().map(Vec::as_slice).collect();
-        let domain = DomainTrust::new(Arc::new(self.bundle.clone()), 1);
+        let domain = DomainTrust::new(Arc::new(self.bundle.clone()), 1).with_policy(Arc::new(self.policy.clone()));
         domain.verify_x509(&self.leaf, &intermediates, self.usage, time(self.at))
     }
 

@@ -1,17 +1,21 @@
-//! X509-SVID rules: the leaf, what may sign it, and for which trust domain.
+//! X509-SVIDs: who is named, by which path, from when until when.
 
+use std::cell::OnceCell;
 use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 
 use crate::spiffe::authority::{AuthorityId, SvidType};
-use crate::spiffe::bundle::Bundle;
+use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::spiffe_id::SpiffeId;
-use crate::spiffe::trust_domain::TrustDomain;
 
 use super::certificate::{Certificate, ExtendedKeyUsage, unreadable};
-use super::path::{Pool, Terms};
+use super::leaf::check_leaf;
+use super::path::{Means, Step, find_path};
+use super::policy::{Lapse, Policy, SvidChecks};
+use super::pool::{Intermediates, Pool};
 use super::rejection::{Fault, Limit, Place, Rejection};
+use super::signer::SvidRules;
 use super::snapshot::DomainTrust;
 use super::verified::Verified;
 
@@ -21,12 +25,14 @@ pub(super) const MAX_CERTIFICATES: usize = 32;
 pub(super) const MAX_CHAIN_BYTES: usize = 64 << 10;
 
 /// The role in which a peer presents its SVID.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Usage {
     /// It is a TLS server.
     Server,
     /// It is a TLS client.
     Client,
+    /// One of the two; the caller doesn't know which.
+    Any,
 }
 
 impl Usage {
@@ -34,151 +40,154 @@ impl Usage {
         match self {
             Self::Server => allowed.server,
             Self::Client => allowed.client,
+            Self::Any => allowed.server || allowed.client,
         }
     }
-}
-
-/// Verifies an X509-SVID against the authorities of its own domain, whose state is the caller's concern.
-pub(super) fn verify_x509(
-    domain: &DomainTrust,
-    leaf: &[u8],
-    intermediates: &[&[u8]],
-    usage: Usage,
-    at: UnixTime,
-) -> Result<Verified, Rejection> {
-    let bundle = domain.bundle();
-    check_size(leaf, intermediates)?;
-    let (certificate, spiffe_id) = read_leaf(leaf)?;
-    check_bundle(bundle, &spiffe_id)?;
-    let at = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
-    let pool = Pool::new(bundle.authorities(), intermediates);
-    if pool.has_authority(leaf) {
-        return Err(certificate.rejected(Place::Leaf, Fault::IsAuthority));
-    }
-    check_leaf(&certificate, at).map_err(|fault| certificate.rejected(Place::Leaf, fault))?;
-    let signer_rule =
-        |signer: &Certificate<'_>, is_authority| check_signer(signer, bundle.trust_domain(), is_authority);
-    let path = pool.find_path(&certificate, &Terms { usage, at, signer_rule: &signer_rule })?;
-    let time = |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
-    Ok(Verified {
-        spiffe_id,
-        authority: AuthorityId::X509(path.authority),
-        path: path.places,
-        sequence: bundle.sequence(),
-        revision: domain.revision(),
-        via: domain.via().cloned(),
-        not_before: time(path.not_before),
-        not_after: time(path.not_after),
-        lapses: Vec::new(),
-        policy: domain.policy().clone(),
-    })
 }
 
 /// Whom a leaf certificate claims to name, by its one URI SAN; nothing about it is verified.
 ///
 /// It says which domain's bundle to verify with (X5-15), and no more.
 pub fn spiffe_id_of(leaf: &[u8]) -> Result<SpiffeId, Rejection> {
-    check_size(leaf, &[])?;
-    read_leaf(leaf).map(|(_, spiffe_id)| spiffe_id)
+    Svid::read(leaf, &[]).map(|svid| svid.spiffe_id)
 }
 
 /// Checks what an X509-SVID leaf must be by itself (X509-SVID §4), without a path to an authority.
 pub fn check_svid(leaf: &[u8], at: UnixTime) -> Result<SpiffeId, Rejection> {
-    check_size(leaf, &[])?;
-    let (certificate, spiffe_id) = read_leaf(leaf)?;
-    let at = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
-    check_leaf(&certificate, at).map_err(|fault| certificate.rejected(Place::Leaf, fault))?;
-    Ok(spiffe_id)
+    let svid = Svid::read(leaf, &[])?;
+    svid.check_leaf(Usage::Any, seconds(at), SvidChecks::Strict)?;
+    Ok(svid.spiffe_id)
+}
+
+/// An SVID as it was sent, with the name that it claims.
+pub(super) struct Svid<'a> {
+    leaf: Certificate<'a>,
+    spiffe_id: SpiffeId,
+    sent: Vec<&'a [u8]>,
+    intermediates: OnceCell<Intermediates<'a>>,
+}
+
+impl<'a> Svid<'a> {
+    /// Reads the leaf, and who it says it is.
+    pub(super) fn read(leaf: &'a [u8], intermediates: &[&'a [u8]]) -> Result<Self, Rejection> {
+        check_size(leaf, intermediates)?;
+        let leaf = Certificate::parse(leaf).map_err(|fault| unreadable(Place::Leaf, fault))?;
+        let spiffe_id = read_spiffe_id(&leaf).map_err(|fault| leaf.rejected(Place::Leaf, fault))?;
+        Ok(Self { leaf, spiffe_id, sent: intermediates.to_vec(), intermediates: OnceCell::new() })
+    }
+
+    pub(super) fn spiffe_id(&self) -> &SpiffeId {
+        &self.spiffe_id
+    }
+
+    /// All its certificates that can be read, the leaf first.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = &Certificate<'a>> {
+        std::iter::once(&self.leaf).chain(self.intermediates().certificates())
+    }
+
+    fn intermediates(&self) -> &Intermediates<'a> {
+        self.intermediates.get_or_init(|| Intermediates::new(&self.sent))
+    }
+
+    /// Verifies it against the authorities of its own domain, whose state is the caller's concern.
+    pub(super) fn verify(
+        &self,
+        domain: &DomainTrust,
+        usage: Usage,
+        at: UnixTime,
+        means: &mut Means<'_>,
+    ) -> Result<Verified, Rejection> {
+        self.check_domain(domain)?;
+        if domain.anchors().contain(&self.leaf.der) {
+            return Err(self.leaf.rejected(Place::Leaf, Fault::IsAuthority));
+        }
+        let at = seconds(at);
+        let mut lapses = self.check_leaf(usage, at, domain.policy().svid_checks)?;
+        let rules = SvidRules { trust_domain: self.spiffe_id.trust_domain(), policy: domain.policy(), usage, at };
+        let pool = Pool::new(domain.anchors(), self.intermediates());
+        let path = find_path(&self.leaf, &pool, &rules, means)?;
+        lapses.extend(rules.lapses(&path));
+        lapses.sort_unstable();
+        lapses.dedup();
+        let (not_before, not_after) = bounds(&path, domain.policy());
+        Ok(Verified {
+            spiffe_id: self.spiffe_id.clone(),
+            authority: AuthorityId::X509(authority_of(&path)),
+            path: path.iter().map(|step| step.place).collect(),
+            sequence: domain.bundle().sequence(),
+            revision: domain.revision(),
+            via: domain.via().cloned(),
+            not_before,
+            not_after,
+            lapses,
+            policy: domain.policy().clone(),
+        })
+    }
+
+    /// Whether a path leads to an authority of this domain, whose name the SVID does not bear.
+    pub(super) fn leads_to(&self, domain: &DomainTrust, usage: Usage, at: UnixTime, means: &mut Means<'_>) -> bool {
+        let (trust_domain, at) = (domain.bundle().trust_domain(), seconds(at));
+        let rules = SvidRules { trust_domain, policy: &Policy::default(), usage, at };
+        find_path(&self.leaf, &Pool::new(domain.anchors(), self.intermediates()), &rules, means).is_ok()
+    }
+
+    fn check_leaf(&self, usage: Usage, at: i64, checks: SvidChecks) -> Result<Vec<Lapse>, Rejection> {
+        check_leaf(&self.leaf, usage, at, checks).map_err(|fault| self.leaf.rejected(Place::Leaf, fault))
+    }
+
+    fn check_domain(&self, domain: &DomainTrust) -> Result<(), Rejection> {
+        let bundle = domain.bundle();
+        let trust_domain = bundle.trust_domain().clone();
+        if *self.spiffe_id.trust_domain() != trust_domain {
+            return Err(Rejection::ForeignTrustDomain { spiffe_id: self.spiffe_id.clone(), trust_domain });
+        }
+        if bundle.authorities().is_empty() {
+            return Err(Rejection::DomainRevoked { trust_domain });
+        }
+        if bundle.authorities().count(SvidType::X509Svid) == 0 {
+            return Err(Rejection::SvidTypeNotSupported { trust_domain });
+        }
+        Ok(())
+    }
 }
 
 fn check_size(leaf: &[u8], intermediates: &[&[u8]]) -> Result<(), Rejection> {
     let certificates = 1 + intermediates.len();
     let bytes = intermediates.iter().fold(leaf.len(), |bytes, der| bytes + der.len());
-    if certificates > MAX_CERTIFICATES || bytes > MAX_CHAIN_BYTES {
-        let limit =
-            if certificates > MAX_CERTIFICATES { Limit::Certificates(certificates) } else { Limit::Bytes(bytes) };
-        return Err(Rejection::BudgetExhausted(limit));
-    }
-    Ok(())
-}
-
-fn read_leaf(leaf: &[u8]) -> Result<(Certificate<'_>, SpiffeId), Rejection> {
-    let certificate = Certificate::parse(leaf).map_err(|fault| unreadable(Place::Leaf, fault))?;
-    let spiffe_id = match certificate.extensions.uris[..] {
-        [] => Err(Fault::NoSpiffeId),
-        [uri] => match SpiffeId::from_bytes(uri) {
-            Ok(spiffe_id) if spiffe_id.is_root() => Err(Fault::RootSpiffeId),
-            Ok(spiffe_id) => Ok(spiffe_id),
-            Err(error) => Err(Fault::InvalidSpiffeId(error)),
-        },
-        ref uris => Err(Fault::SeveralUris { count: uris.len() }),
-    };
-    match spiffe_id {
-        Ok(spiffe_id) => Ok((certificate, spiffe_id)),
-        Err(fault) => Err(certificate.rejected(Place::Leaf, fault)),
+    match () {
+        () if certificates > MAX_CERTIFICATES => Err(Rejection::BudgetExhausted(Limit::Certificates(certificates))),
+        () if bytes > MAX_CHAIN_BYTES => Err(Rejection::BudgetExhausted(Limit::Bytes(bytes))),
+        () => Ok(()),
     }
 }
 
-fn check_bundle(bundle: &Bundle, spiffe_id: &SpiffeId) -> Result<(), Rejection> {
-    let trust_domain = bundle.trust_domain().clone();
-    if *spiffe_id.trust_domain() != trust_domain {
-        return Err(Rejection::ForeignTrustDomain { spiffe_id: spiffe_id.clone(), trust_domain });
+fn read_spiffe_id(leaf: &Certificate<'_>) -> Result<SpiffeId, Fault> {
+    let mut uris = leaf.uris();
+    let uri = uris.next().ok_or(Fault::NoSpiffeId)?;
+    match uris.count() {
+        0 => {}
+        others => return Err(Fault::SeveralUris { count: others + 1 }),
     }
-    if bundle.authorities().is_empty() {
-        return Err(Rejection::DomainRevoked { trust_domain });
-    }
-    if bundle.authorities().count(SvidType::X509Svid) == 0 {
-        return Err(Rejection::SvidTypeNotSupported { trust_domain });
-    }
-    Ok(())
+    let spiffe_id = SpiffeId::from_bytes(uri).map_err(Fault::InvalidSpiffeId)?;
+    if spiffe_id.is_root() { Err(Fault::RootSpiffeId) } else { Ok(spiffe_id) }
 }
 
-fn check_leaf(leaf: &Certificate<'_>, at: i64) -> Result<(), Fault> {
-    let extensions = &leaf.extensions;
-    if extensions.is_ca {
-        return Err(Fault::IsCa);
-    }
-    let usage = extensions.key_usage.ok_or(Fault::LeafKeyUsage)?;
-    if usage.key_cert_sign || usage.crl_sign {
-        return Err(Fault::MaySign);
-    }
-    if !usage.is_critical || !usage.digital_signature {
-        return Err(Fault::LeafKeyUsage);
-    }
-    if extensions.extended_key_usage.is_some_and(|allowed| !allowed.server || !allowed.client) {
-        return Err(Fault::ExtendedKeyUsage);
-    }
-    if leaf.has_empty_subject() && !extensions.san_is_critical {
-        return Err(Fault::SanNotCritical);
-    }
-    leaf.check(at)
+/// Instants in which every certificate of the path is valid and the relationship lasts.
+fn bounds(path: &[Step<'_, '_>], policy: &Policy) -> (UnixTime, UnixTime) {
+    let time = |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    let starts = path.iter().map(|step| step.certificate.not_before);
+    let ends = path.iter().map(|step| step.certificate.not_after);
+    let (not_before, not_after) = (time(starts.max().unwrap_or(i64::MAX)), time(ends.min().unwrap_or(i64::MIN)));
+    (not_before, policy.not_after.map_or(not_after, |end| end.min(not_after)))
 }
 
-/// A signing certificate with a SPIFFE ID must bear the root ID of this domain and no other URI
-/// (X5-14). Stricter than the standard, which lets one domain's CA sign another's: the issuance
-/// right that we never grant.
-fn check_signer(signer: &Certificate<'_>, trust_domain: &TrustDomain, is_authority: bool) -> Result<(), Fault> {
-    let uris = &signer.extensions.uris;
-    let Some(spiffe_uri) = uris.iter().find(|uri| has_spiffe_scheme(uri)) else { return Ok(()) };
-    let is_root_id = |uri: &[u8]| {
-        // The standard's own example of an authority has the slash.
-        let uri = if is_authority { uri.strip_suffix(b"/").unwrap_or(uri) } else { uri };
-        uri == trust_domain.to_id().as_bytes()
-    };
-    match uris[..] {
-        [uri] if is_root_id(uri) => Ok(()),
-        [_] => Err(foreign_signer(trust_domain, spiffe_uri)),
-        _ => Err(Fault::SeveralUris { count: uris.len() }),
-    }
+/// The last certificate of a path, an authority.
+fn authority_of(path: &[Step<'_, '_>]) -> Fingerprint {
+    path.last().map_or_else(|| Fingerprint::of(&[]), |step| Fingerprint::of(&step.certificate.der))
 }
 
-fn foreign_signer(trust_domain: &TrustDomain, uri: &[u8]) -> Fault {
-    let uri = String::from_utf8_lossy(uri).escape_debug().to_string();
-    Fault::ForeignSigner { trust_domain: trust_domain.clone(), uri }
-}
-
-fn has_spiffe_scheme(uri: &[u8]) -> bool {
-    uri.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"spiffe:"))
+fn seconds(at: UnixTime) -> i64 {
+    i64::try_from(at.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

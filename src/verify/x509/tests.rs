@@ -1,13 +1,14 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use rcgen::ExtendedKeyUsagePurpose::{Any, ClientAuth, ServerAuth};
+use rcgen::ExtendedKeyUsagePurpose::{Any, ClientAuth, CodeSigning, ServerAuth};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType};
 
 use super::super::testing::{Ca, Case, NOW, bundle, ca_params, element, extension, leaf_params, time, uri};
 use super::*;
 use crate::spiffe::authority::{Authority, JwtAuthority, X509Authority};
 use crate::spiffe::bundle::Authorities;
+use crate::spiffe::bundle::Bundle;
 
 const ID: &str = "spiffe://a/x";
 
@@ -27,6 +28,15 @@ fn under_signer(uris: &[&str]) -> Case {
     let root = Ca::root("root");
     let mut params = ca_params("intermediate");
     params.subject_alt_names = uris.iter().map(|name| uri(name)).collect();
+    let intermediate = root.intermediate_with(params);
+    Case::new(bundle("a", &[&root]), intermediate.leaf(ID)).with(&[&intermediate.der])
+}
+
+/// A leaf under an intermediate with this keyUsage.
+fn signed_with(usages: &[KeyUsagePurpose]) -> Case {
+    let root = Ca::root("root");
+    let mut params = ca_params("intermediate");
+    params.key_usages = usages.to_vec();
     let intermediate = root.intermediate_with(params);
     Case::new(bundle("a", &[&root]), intermediate.leaf(ID)).with(&[&intermediate.der])
 }
@@ -158,11 +168,75 @@ fn x5_14_a_signer_bears_the_root_id_of_the_domain_or_none() {
     under_signer(&["spiffe://a"]).is_accepted();
     under_signer(&["https://pki.example/"]).is_accepted();
     under_signer(&["spiffe://a/"]).is_refused("foreign-signer");
-    under_signer(&["spiffe://a/ca"]).is_refused("foreign-signer");
+    under_signer(&["spiffe://a/ca"]).is_refused("signer-has-path");
     under_signer(&["spiffe://b"]).is_refused("foreign-signer");
     under_signer(&["SPIFFE://a"]).is_refused("foreign-signer");
     under_signer(&["spiffe://a", "spiffe://a"]).is_refused("several-uri-names");
     under_signer(&["spiffe://a", "https://h/"]).is_refused("several-uri-names");
+}
+
+#[test]
+fn x5_14_policy_names_the_other_domains_that_may_sign() {
+    let named = |uris, domains: &[&str]| {
+        let signing_domains = domains.iter().map(|domain| domain.parse().unwrap()).collect();
+        under_signer(uris).under(Policy { signing_domains, ..Policy::default() })
+    };
+    named(&["spiffe://b"], &["b"]).is_accepted();
+    named(&["spiffe://b"], &["c"]).is_refused("foreign-signer");
+    named(&["spiffe://b/ca"], &["b"]).is_refused("foreign-signer");
+    named(&["spiffe://b/"], &["b"]).is_refused("foreign-signer");
+    let mut params = ca_params("root");
+    params.subject_alt_names = vec![uri("spiffe://b")];
+    let root = Ca::root_with(params);
+    let signing_domains = ["b".parse().unwrap()].into();
+    let policy = Policy { signing_domains, ..Policy::default() };
+    Case::new(bundle("a", &[&root]), root.leaf(ID)).under(policy).is_refused("foreign-signer");
+}
+
+#[test]
+fn compatible_checks_let_the_listed_lapses_pass_and_name_them() {
+    let let_pass = |case: Case, expected: &[Lapse]| {
+        let verified = case.compatibly().verdict().unwrap();
+        assert_eq!(verified.lapses, expected);
+    };
+    let_pass(case(|_| {}), &[]);
+    let_pass(case(|params| params.key_usages.clear()), &[Lapse::LeafKeyUsage]);
+    let_pass(case(|params| params.key_usages = vec![KeyUsagePurpose::KeyEncipherment]), &[Lapse::LeafKeyUsage]);
+    let_pass(case(|params| params.extended_key_usages = vec![ServerAuth]), &[Lapse::LeafExtendedKeyUsage]);
+    let_pass(under_signer(&["spiffe://a/ca"]), &[Lapse::SignerPath]);
+    let_pass(under_signer(&["spiffe://a", "https://h/"]), &[Lapse::SignerUris]);
+    let_pass(signed_with(&[]), &[Lapse::SignerKeyUsage]);
+}
+
+#[test]
+fn compatible_checks_let_nothing_else_pass() {
+    let refused = |case: Case, code| case.compatibly().is_refused(code);
+    refused(under_signer(&["spiffe://b"]), "foreign-signer");
+    refused(under_signer(&["spiffe://a", "spiffe://b"]), "foreign-signer");
+    refused(under_signer(&["spiffe://b/ca"]), "foreign-signer");
+    refused(signed_with(&[KeyUsagePurpose::DigitalSignature]), "issuer-may-not-sign");
+    refused(case(|params| params.extended_key_usages = vec![ClientAuth]), "extended-key-usage");
+    refused(case(|params| params.key_usages.push(KeyUsagePurpose::KeyCertSign)), "leaf-may-sign");
+    refused(case(|params| params.key_usages = vec![KeyUsagePurpose::CrlSign]), "leaf-may-sign");
+    refused(named(&["spiffe://a"]), "root-spiffe-id");
+}
+
+#[test]
+fn x5_09_some_role_is_left_for_a_caller_that_names_none() {
+    let any = |signer: &[_], leaf: &[_]| {
+        let mut params = ca_params("root");
+        params.extended_key_usages = signer.to_vec();
+        let root = Ca::root_with(params);
+        let mut params = leaf_params(&[ID]);
+        params.extended_key_usages = leaf.to_vec();
+        let case = Case::new(bundle("a", &[&root]), root.leaf_with(params)).compatibly();
+        Case { usage: Usage::Any, ..case }
+    };
+    any(&[], &[]).is_accepted();
+    any(&[ServerAuth], &[]).is_accepted();
+    any(&[ServerAuth], &[ServerAuth]).is_accepted();
+    any(&[ServerAuth], &[ClientAuth]).is_refused("extended-key-usage");
+    any(&[], &[CodeSigning]).is_refused("extended-key-usage");
 }
 
 #[test]

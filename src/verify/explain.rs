@@ -1,0 +1,92 @@
+//! The search for a path, told step by step.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::certificate::Certificate;
+use super::rejection::{Fault, Place, Rejection};
+use super::verified::Verified;
+
+/// A verdict on an X509-SVID with all that was tried. Its text is a tree: each signer below what it was tried for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// What was tried, in order.
+    pub steps: Vec<ExplainedStep>,
+    /// What came of it.
+    pub verdict: Result<Verified, Rejection>,
+}
+
+/// One certificate in one place of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ExplainedStep {
+    /// Certificates between it and the leaf, itself included; 0 is the leaf.
+    pub depth: usize,
+    /// Which certificate.
+    pub place: String,
+    /// Its subject as RFC 4514 writes it, escaped.
+    pub subject: Box<str>,
+    /// What became of it.
+    pub outcome: String,
+    /// The rule that ended the attempt; none if it went on from here.
+    pub code: Option<&'static str>,
+}
+
+/// What became of a signer.
+pub(super) enum Outcome {
+    /// It signed, and breaks no rule: whatever signed it comes next.
+    Followed,
+    /// It is an authority, and the path holds.
+    Accepted,
+    /// It breaks a rule by itself.
+    Refused(Fault),
+    /// It is named as the issuer, but the signature isn't its own.
+    DidNotSign(Fault),
+    /// The path breaks a rule with it.
+    Rejected(Rejection),
+}
+
+/// Collects the steps of a search.
+#[derive(Default)]
+pub(super) struct Trace(pub(super) Vec<ExplainedStep>);
+
+impl Trace {
+    pub(super) fn add(&mut self, depth: usize, certificate: &Certificate<'_>, place: Place, outcome: Outcome) {
+        let (outcome, code) = outcome.describe();
+        let (place, subject) = (place.to_string(), certificate.subject_text());
+        self.0.push(ExplainedStep { depth, place, subject, outcome, code });
+    }
+}
+
+impl Outcome {
+    fn describe(self) -> (String, Option<&'static str>) {
+        match self {
+            Self::Followed => ("signed it".into(), None),
+            Self::Accepted => ("signed it, and is trusted: the path holds".into(), None),
+            Self::Refused(fault) => (fault.to_string(), Some(fault.code())),
+            Self::DidNotSign(fault) => {
+                (format!("did not sign it: what it should have signed {fault}"), Some(fault.code()))
+            }
+            Self::Rejected(rejection) => (format!("signed it, but {rejection}"), Some(rejection.code())),
+        }
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for ExplainedStep { depth, place, subject, outcome, code } in &self.steps {
+            let indent = "  ".repeat(*depth);
+            write!(f, "{indent}{place} ({subject}): {outcome}")?;
+            match code {
+                Some(code) => writeln!(f, " [{code}]")?,
+                None => writeln!(f)?,
+            }
+        }
+        match &self.verdict {
+            Ok(verified) => write!(f, "accepted: {} by {}", verified.spiffe_id, verified.authority),
+            Err(rejection) => write!(f, "rejected: {rejection} [{}]", rejection.code()),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What paths are made of: the authorities of one bundle, and what the peer sent.
+
+use std::sync::OnceLock;
+
+use crate::spiffe::bundle::Authorities;
+use crate::spiffe::public_key::PublicKey;
+
+use super::certificate::{Certificate, unreadable};
+use super::rejection::{Fault, Place, Rejection};
+
+/// A certificate that may stand in a path above the leaf.
+#[derive(Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) certificate: Certificate<'a>,
+    pub(super) place: Place,
+    key: OnceLock<Result<PublicKey, Fault>>,
+}
+
+impl<'a> Candidate<'a> {
+    fn new(certificate: Certificate<'a>, place: Place) -> Self {
+        Self { certificate, place, key: OnceLock::new() }
+    }
+
+    pub(super) fn is_authority(&self) -> bool {
+        matches!(self.place, Place::Authority(_))
+    }
+
+    /// Its key, read when it is first asked for.
+    pub(super) fn key(&self) -> Result<&PublicKey, Fault> {
+        self.key.get_or_init(|| self.certificate.public_key()).as_ref().map_err(Clone::clone)
+    }
+}
+
+/// The X.509 authorities of one bundle, parsed once.
+#[derive(Debug)]
+pub(super) struct Anchors {
+    pub(super) candidates: Vec<Candidate<'static>>,
+    /// Why there is none, if there would be one that can't be read: an odd one beside others explains nothing.
+    unreadable: Option<Rejection>,
+}
+
+impl Anchors {
+    pub(super) fn new(authorities: &Authorities) -> Self {
+        let (mut candidates, mut unreadable_one) = (Vec::new(), None);
+        for authority in authorities.x509() {
+            let place = Place::Authority(authority.fingerprint());
+            match Certificate::parse(authority.der()) {
+                Ok(certificate) => candidates.push(Candidate::new(certificate.into_owned(), place)),
+                Err(fault) => unreadable_one = Some(unreadable(place, fault)),
+            }
+        }
+        let unreadable = if candidates.is_empty() { unreadable_one } else { None };
+        Self { candidates, unreadable }
+    }
+
+    pub(super) fn contain(&self, der: &[u8]) -> bool {
+        self.candidates.iter().any(|anchor| *anchor.certificate.der == *der)
+    }
+}
+
+/// The authorities of one bundle, and the intermediates that a peer sent, each certificate once.
+pub(super) struct Pool<'s, 'a> {
+    anchors: &'s Anchors,
+    /// An authority that was sent along counts as what it is, so it isn't here.
+    others: Vec<&'s Candidate<'a>>,
+    unreadable: Option<&'s Rejection>,
+}
+
+/// The intermediates that a peer sent, each parsed once.
+pub(super) struct Intermediates<'a> {
+    candidates: Vec<Candidate<'a>>,
+    /// The first that could not be read; it is left out, and named if no path is found without it.
+    unreadable: Option<Rejection>,
+}
+
+impl<'a> Intermediates<'a> {
+    pub(super) fn certificates(&self) -> impl Iterator<Item = &Certificate<'a>> {
+        self.candidates.iter().map(|candidate| &candidate.certificate)
+    }
+
+    pub(super) fn new(sent: &[&'a [u8]]) -> Self {
+        let mut read = Self { candidates: Vec::with_capacity(sent.len()), unreadable: None };
+        for (index, der) in sent.iter().enumerate() {
+            if sent[..index].contains(der) {
+                continue;
+            }
+            match Certificate::parse(der) {
+                Ok(certificate) => {
+                    read.candidates.push(Candidate::new(certificate, Place::Intermediate(index)));
+                }
+                Err(fault) => {
+                    read.unreadable.get_or_insert_with(|| unreadable(Place::Intermediate(index), fault));
+                }
+            }
+        }
+        read
+    }
+}
+
+impl<'s, 'a> Pool<'s, 'a> {
+    pub(super) fn new(anchors: &'s Anchors, intermediates: &'s Intermediates<'a>) -> Self {
+        let sent = intermediates.candidates.iter();
+        let others = sent.filter(|candidate| !anchors.contain(&candidate.certificate.der)).collect();
+        let unreadable = anchors.unreadable.as_ref().or(intermediates.unreadable.as_ref());
+        Self { anchors, others, unreadable }
+    }
+
+    /// Authorities first.
+    pub(super) fn candidates(&self) -> impl Iterator<Item = &'s Candidate<'a>> {
+        let anchors = self.anchors.candidates.iter().map(|anchor| -> &'s Candidate<'a> { anchor });
+        anchors.chain(self.others.iter().copied())
+    }
+
+    /// What could not be read, and so may be why there is no path.
+    pub(super) fn unreadable(&self) -> Option<&'s Rejection> {
+        self.unreadable
+    }
+}
