@@ -73,7 +73,7 @@ fn known_intermediate(pki: &Pki) {
 }
 
 /// More than one measurement takes.
-const NEW_LEAVES: usize = 20_000;
+const NEW_LEAVES: usize = 15_000;
 
 fn cached(chain: &Chain) {
     let verifier = Verifier::new(Trust::fixed(chain.snapshot()));

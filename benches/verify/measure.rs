@@ -52,7 +52,7 @@ pub(crate) fn threads(row: &str, work: impl Fn() + Sync) {
 }
 
 /// Runs of one case in all rounds together, at most.
-pub(crate) const MOST_RUNS: usize = 40_000;
+pub(crate) const MOST_RUNS: usize = 14_000;
 
 const ROUNDS: u32 = 21;
 const ROUND: Duration = Duration::from_millis(15);

@@ -5,9 +5,7 @@ use std::borrow::Cow;
 use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
-use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
-
-use crate::spiffe::public_key::PublicKey;
+use x509_parser::x509::X509Name;
 
 use super::der::{self, BIT_STRING, Element, INTEGER, OCTET_STRING, Reader, SEQUENCE};
 use super::name_constraints::NameConstraints;
@@ -180,18 +178,6 @@ impl<'a> Certificate<'a> {
         let subject = X509Name::from_der(&self.subject).map(|(_, name)| name.to_string()).unwrap_or_default();
         subject.escape_debug().to_string().into()
     }
-
-    /// Its key, which is of a kind that we know, and not a weak one (X5-22).
-    pub(super) fn public_key(&self) -> Result<PublicKey, Fault> {
-        let (_, info) =
-            SubjectPublicKeyInfo::from_der(&self.key.info).map_err(|_| Fault::Malformed { what: "public key" })?;
-        match PublicKey::from_spki(&info).map_err(Fault::UnusableKey)? {
-            PublicKey::Rsa { n, .. } if n.len() < MIN_RSA_BYTES || (n.len() == MIN_RSA_BYTES && n[0] < 0x80) => {
-                Err(Fault::WeakKey)
-            }
-            key => Ok(key),
-        }
-    }
 }
 
 impl ExtendedKeyUsage {
@@ -223,8 +209,6 @@ const VERSION_3: &[u8] = &[INTEGER, 1, 2];
 const EMPTY_NAME: &[u8] = &[SEQUENCE, 0];
 /// Far more than any certificate has; it bounds the search for one that is given twice.
 const MAX_EXTENSIONS: usize = 64;
-/// 2048 bits.
-const MIN_RSA_BYTES: usize = 256;
 
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;

@@ -1,6 +1,7 @@
 //! What an X509-SVID leaf must be by itself (X509-SVID §4).
 
 use super::certificate::{Certificate, KeyUsage};
+use super::key;
 use super::policy::{Lapse, SvidChecks};
 use super::rejection::Fault;
 use super::x509::Usage;
@@ -27,7 +28,7 @@ pub(super) fn check_leaf(
         return Err(fault.clone());
     }
     leaf.check(at)?;
-    leaf.public_key()?;
+    key::strength(&leaf.key)?;
     Ok(lapses.into_iter().map(|(lapse, _)| lapse).collect())
 }
 

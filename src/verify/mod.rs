@@ -17,6 +17,7 @@ pub(crate) mod x509;
 mod certificate;
 mod der;
 mod foreign;
+mod key;
 mod leaf;
 mod memo;
 mod name_constraints;

@@ -73,8 +73,11 @@ pub(super) fn same_name(a: &[u8], b: &[u8]) -> bool {
     a == b || relative_names(a).is_some_and(|names| relative_names(b) == Some(names))
 }
 
-/// The relative names of a `Name`, each such that equal ones are equal bytes; none if it is no `Name`.
-pub(super) fn relative_names(name: &[u8]) -> Option<Vec<Vec<u8>>> {
+/// The relative names of a `Name`, each such that equal ones are equal bytes.
+pub(super) type RelativeNames = Vec<Vec<u8>>;
+
+/// None if it is no `Name`.
+pub(super) fn relative_names(name: &[u8]) -> Option<RelativeNames> {
     let mut sets = Reader::only(name, SEQUENCE, "name").ok()?;
     let mut names = Vec::new();
     while !sets.is_empty() {

@@ -4,6 +4,7 @@ use super::certificate::Certificate;
 use super::explain::{Outcome, Trace};
 use super::memo::{CheckKey, SignatureMemo};
 use super::name_constraints::ConstraintFault;
+use super::names::relative_names;
 use super::pool::{Candidate, Pool};
 use super::rejection::{Fault, Limit, Place, Rejection};
 use super::signature;
@@ -107,15 +108,16 @@ impl<'s, 'a> Search<'s, 'a, '_> {
     /// Looks for the signers of the last certificate of `path`, depth first; true once it is complete.
     fn extend(&mut self, path: &mut Vec<Step<'s, 'a>>) -> Result<bool, Limit> {
         let Some(last) = path.last().copied() else { return Ok(false) };
-        let signers = self.signers(last.certificate, path);
-        if path.len() == MAX_PATH && !signers.is_empty() {
-            self.note(path.len(), Obstacle::Rejection(Rejection::BudgetExhausted(Limit::PathLength)));
-            return Ok(false);
-        }
         self.note(path.len(), Obstacle::NoSigner(last));
-        for signer in signers {
-            if self.follow(path, last, signer)? {
-                return Ok(true);
+        for signers in [Self::likely_signers, Self::unlikely_signers] {
+            for signer in signers(self, last.certificate, path) {
+                if path.len() == MAX_PATH {
+                    self.note(path.len() + 1, Obstacle::Rejection(Rejection::BudgetExhausted(Limit::PathLength)));
+                    return Ok(false);
+                }
+                if self.follow(path, last, signer)? {
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
@@ -168,25 +170,38 @@ impl<'s, 'a> Search<'s, 'a, '_> {
     }
 
     /// Candidates with the right name, those first that the key identifiers point at, and authorities
-    /// before others; and those with another name that they point at, which can only explain.
-    fn signers(&self, signed: &Certificate<'a>, path: &[Step<'s, 'a>]) -> Vec<&'s Candidate<'a>> {
+    /// before others. One with another name that the identifiers point at can only explain.
+    fn likely_signers(&self, signed: &Certificate<'a>, path: &[Step<'s, 'a>]) -> Vec<&'s Candidate<'a>> {
+        self.ranked(path, |candidate| {
+            let by_id = key_id_match(signed, &candidate.certificate);
+            is_likely(signed, &candidate.certificate).then_some((by_id, !candidate.is_authority()))
+        })
+    }
+
+    /// Candidates whose name is the right one, spelled differently: rare, and costly to find.
+    fn unlikely_signers(&self, signed: &Certificate<'a>, path: &[Step<'s, 'a>]) -> Vec<&'s Candidate<'a>> {
+        let Some(issuer) = relative_names(&signed.issuer) else { return Vec::new() };
+        self.ranked(path, |candidate| {
+            let is_another = !is_likely(signed, &candidate.certificate) && candidate.is_named(&issuer);
+            is_another.then_some((key_id_match(signed, &candidate.certificate), !candidate.is_authority()))
+        })
+    }
+
+    /// Candidates that have a rank, the lowest first, and of one rank in an order that nobody chooses.
+    fn ranked<R: Ord>(
+        &self,
+        path: &[Step<'s, 'a>],
+        rank: impl Fn(&Candidate<'_>) -> Option<R>,
+    ) -> Vec<&'s Candidate<'a>> {
         let is_new = |candidate: &Certificate<'_>| {
             path.iter().all(|Step { certificate: known, .. }| {
                 known.key.info != candidate.key.info || known.subject != candidate.subject
             })
         };
-        let by_hint = |candidate: &Candidate<'_>| key_id_match(signed, &candidate.certificate);
-        let fits = |candidate: &&Candidate<'_>| {
-            let certificate = &candidate.certificate;
-            certificate.is_named(&signed.issuer) || by_hint(candidate) == KeyIdMatch::Same
-        };
-        let mut signers: Vec<_> =
-            self.pool.candidates().filter(|candidate| fits(candidate) && is_new(&candidate.certificate)).collect();
-        signers.sort_by(|a, b| {
-            let order = |one: &Candidate<'_>| (by_hint(one), !one.is_authority());
-            order(a).cmp(&order(b)).then_with(|| a.certificate.der.cmp(&b.certificate.der))
-        });
-        signers
+        let candidates = self.pool.candidates().filter_map(|candidate| Some((rank(candidate)?, candidate)));
+        let mut ranked: Vec<_> = candidates.filter(|(_, candidate)| is_new(&candidate.certificate)).collect();
+        ranked.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.certificate.der.cmp(&other.certificate.der)));
+        ranked.into_iter().map(|(_, candidate)| candidate).collect()
     }
 
     /// Spends one check, whether or not it is remembered: so memory can't change a verdict.
@@ -298,6 +313,10 @@ fn key_id_match(signed: &Certificate<'_>, signer: &Certificate<'_>) -> KeyIdMatc
         (Some(_), Some(_)) => KeyIdMatch::Different,
         _ => KeyIdMatch::Unknown,
     }
+}
+
+fn is_likely(signed: &Certificate<'_>, signer: &Certificate<'_>) -> bool {
+    signer.subject == signed.issuer || key_id_match(signed, signer) == KeyIdMatch::Same
 }
 
 #[cfg(test)]

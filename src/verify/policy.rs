@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustls::pki_types::UnixTime;
 
 use crate::spiffe::authority::SvidType;
-use crate::spiffe::public_key::Fingerprint;
+use crate::spiffe::public_key::{Curve, Fingerprint, PublicKey};
 use crate::spiffe::trust_domain::TrustDomain;
 
 /// What the SVIDs of one trust domain may be and say; the default allows whatever the standards allow.
@@ -53,6 +53,29 @@ pub enum KeyStrength {
     Bits128,
     /// RSA from 7680 bits on, P-384 and P-521.
     Bits192,
+    /// P-521; RSA keys of that strength are longer than we accept.
+    Bits256,
+}
+
+fn bit_padding(first: u8) -> usize {
+    usize::try_from(first.leading_zeros()).unwrap_or(0)
+}
+
+impl KeyStrength {
+    /// The level that a key reaches; none if it is below all of them.
+    pub fn of(key: &PublicKey) -> Option<Self> {
+        match key {
+            PublicKey::Rsa { n, .. } => {
+                let bits = n.len() * 8 - n.first().map_or(0, |first| bit_padding(*first));
+                [(7680, Self::Bits192), (3072, Self::Bits128), (2048, Self::Bits112)]
+                    .into_iter()
+                    .find_map(|(least, strength)| (bits >= least).then_some(strength))
+            }
+            PublicKey::Ec { curve: Curve::P384, .. } => Some(Self::Bits192),
+            PublicKey::Ec { curve: Curve::P521, .. } => Some(Self::Bits256),
+            PublicKey::Ec { curve: Curve::P256, .. } | PublicKey::Ed25519 { .. } => Some(Self::Bits128),
+        }
+    }
 }
 
 /// How strict an SVID is judged where the standard binds its issuer, not us.

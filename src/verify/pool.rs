@@ -3,9 +3,11 @@
 use std::sync::OnceLock;
 
 use crate::spiffe::bundle::Authorities;
-use crate::spiffe::public_key::PublicKey;
 
 use super::certificate::{Certificate, unreadable};
+use super::key;
+use super::names::{RelativeNames, relative_names};
+use super::policy::KeyStrength;
 use super::rejection::{Fault, Place, Rejection};
 
 /// A certificate that may stand in a path above the leaf.
@@ -13,21 +15,28 @@ use super::rejection::{Fault, Place, Rejection};
 pub(super) struct Candidate<'a> {
     pub(super) certificate: Certificate<'a>,
     pub(super) place: Place,
-    key: OnceLock<Result<PublicKey, Fault>>,
+    key: OnceLock<Result<KeyStrength, Fault>>,
+    /// The subject as RFC 5280 compares names, if it is one.
+    subject: OnceLock<Option<RelativeNames>>,
 }
 
 impl<'a> Candidate<'a> {
     fn new(certificate: Certificate<'a>, place: Place) -> Self {
-        Self { certificate, place, key: OnceLock::new() }
+        Self { certificate, place, key: OnceLock::new(), subject: OnceLock::new() }
     }
 
     pub(super) fn is_authority(&self) -> bool {
         matches!(self.place, Place::Authority(_))
     }
 
-    /// Its key, read when it is first asked for.
-    pub(super) fn key(&self) -> Result<&PublicKey, Fault> {
-        self.key.get_or_init(|| self.certificate.public_key()).as_ref().map_err(Clone::clone)
+    /// Whether its key can be used, and how strong it is.
+    pub(super) fn key_strength(&self) -> Result<KeyStrength, Fault> {
+        self.key.get_or_init(|| key::strength(&self.certificate.key)).clone()
+    }
+
+    /// Whether its subject is this name, spelled differently perhaps.
+    pub(super) fn is_named(&self, name: &RelativeNames) -> bool {
+        self.subject.get_or_init(|| relative_names(&self.certificate.subject)).as_ref() == Some(name)
     }
 }
 

@@ -30,7 +30,7 @@ impl Rules for SvidRules<'_> {
         self.check_roles(certificate, path)?;
         self.check_id(certificate, signer.is_authority())?;
         check_path_length(certificate, path)?;
-        signer.key().map(drop)
+        signer.key_strength().map(drop)
     }
 
     fn check_path(&self, _path: &[Step<'_, '_>]) -> Result<(), Rejection> {

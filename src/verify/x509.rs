@@ -183,7 +183,10 @@ fn bounds(path: &[Step<'_, '_>], policy: &Policy) -> (UnixTime, UnixTime) {
 
 /// The last certificate of a path, an authority.
 fn authority_of(path: &[Step<'_, '_>]) -> Fingerprint {
-    path.last().map_or_else(|| Fingerprint::of(&[]), |step| Fingerprint::of(&step.certificate.der))
+    match path.last() {
+        Some(Step { place: Place::Authority(fingerprint), .. }) => *fingerprint,
+        other => Fingerprint::of(other.map_or(&[], |step| &*step.certificate.der)),
+    }
 }
 
 fn seconds(at: UnixTime) -> i64 {

@@ -1,0 +1,36 @@
+//! How strong a key is, read without the cost of a whole check: whoever uses it checks the point.
+
+use rustls::pki_types::{AlgorithmIdentifier, alg_id};
+
+use crate::spiffe::public_key::{PublicKey, PublicKeyError};
+
+use super::certificate::Key;
+use super::der::{INTEGER, Reader, SEQUENCE};
+use super::policy::KeyStrength;
+use super::rejection::Fault;
+
+/// The strength of a key of a kind that we verify with, and not a weak one (X5-22).
+pub(super) fn strength(key: &Key<'_>) -> Result<KeyStrength, Fault> {
+    let is = |algorithm: AlgorithmIdentifier| *algorithm.as_ref() == *key.algorithm;
+    let point = |bytes: usize, strength| match key.bytes.first() {
+        Some(4) if key.bytes.len() == 1 + 2 * bytes => Ok(strength),
+        _ => Err(Fault::UnusableKey(PublicKeyError::NotOnCurve)),
+    };
+    match () {
+        () if is(alg_id::ECDSA_P256) => point(32, KeyStrength::Bits128),
+        () if is(alg_id::ECDSA_P384) => point(48, KeyStrength::Bits192),
+        () if is(alg_id::ECDSA_P521) => point(66, KeyStrength::Bits256),
+        () if is(alg_id::RSA_ENCRYPTION) => rsa(&key.bytes),
+        () if is(alg_id::ED25519) && key.bytes.len() == 32 => Ok(KeyStrength::Bits128),
+        () if is(alg_id::ED25519) => Err(Fault::UnusableKey(PublicKeyError::NotOnCurve)),
+        () => Err(Fault::UnusableKey(PublicKeyError::Unsupported)),
+    }
+}
+
+fn rsa(key: &[u8]) -> Result<KeyStrength, Fault> {
+    let mut numbers = Reader::only(key, SEQUENCE, "RSA public key")?;
+    let (modulus, exponent) = (numbers.expect(INTEGER)?.contents, numbers.expect(INTEGER)?.contents);
+    numbers.end()?;
+    let key = PublicKey::rsa(modulus, exponent).map_err(Fault::UnusableKey)?;
+    KeyStrength::of(&key).ok_or(Fault::WeakKey)
+}
