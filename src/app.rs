@@ -33,6 +33,7 @@ use crate::federation::trust_feed::TrustFeed;
 use crate::store;
 use crate::store::Store;
 use crate::verify::trust::Trust;
+use crate::verify::verifier::Verifier;
 
 use self::error::StartError;
 use self::listeners::Listeners;
@@ -132,6 +133,11 @@ impl App {
     /// A reader of the newest trust snapshot, also while the service runs.
     pub fn trust(&self) -> Trust {
         self.feed.trust()
+    }
+
+    /// A verifier that always uses the newest snapshot; an unknown key asks for an early poll.
+    pub fn verifier(&self) -> Verifier {
+        self.federation.verifier()
     }
 
     /// Serves until `until` is done or a part fails, then stops within 5 s.

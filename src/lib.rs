@@ -75,7 +75,7 @@ pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
 pub use verify::authorizer::Authorizer;
 pub use verify::explain::{ExplainedStep, Explanation};
 pub use verify::is_self_signed;
-pub use verify::jwt::TokenFault;
+pub use verify::jwt::{Audiences, TokenFault, VerifiedJwt};
 pub use verify::policy::{KeyStrength, Lapse, PathPattern, Policy, PolicyBreach, SvidChecks};
 pub use verify::rejection::{Breach, Fault, Limit, Place, Rejection};
 pub use verify::rustls::SpiffeServerVerifier;

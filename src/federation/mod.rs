@@ -32,6 +32,7 @@ use crate::spiffe::bundle::Bundle;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::error::StoreError;
+use crate::verify::verifier::Verifier;
 
 use self::counters::Counters;
 use self::order::{Order, OrderError};
@@ -153,12 +154,17 @@ impl Federation {
     }
 
     /// Asks for a poll outside the schedule, which the budget for those may refuse. Nobody waits for it.
-    #[expect(dead_code, reason = "asked by enforcing verifiers, which come next")]
     pub(crate) fn refresh_early(&self, domain: &TrustDomain) {
         if let Ok(handle) = self.handle(domain) {
             // A poller with a full queue has enough to do.
             drop(handle.orders.try_send(Order::Early));
         }
+    }
+
+    /// A verifier for whoever enforces its verdicts: an unknown key asks for an early poll.
+    pub(crate) fn verifier(&self) -> Verifier {
+        let federation = self.clone();
+        Verifier::new(self.inner.shared.feed.trust()).on_unknown_key(move |domain| federation.refresh_early(domain))
     }
 
     /// Accepts exactly the held document with this digest.

@@ -159,7 +159,7 @@ impl<'a> Subtrees<'a> {
         match read_name(base) {
             Some((Form::Other, _)) => Err(Fault::UnsupportedNameConstraint),
             Some((form, base)) => {
-                Subtree::new(form, base).ok_or(malformed("the base of a subtree is no name of its form"))
+                Subtree::new(form, base).ok_or_else(|| malformed("the base of a subtree is no name of its form"))
             }
             None => Err(malformed("the base of a subtree is no name")),
         }

@@ -12,6 +12,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 
 use super::explain::{Explanation, Trace};
 use super::foreign::{HintIndex, find_foreign_authority};
+use super::jwt::{Audiences, Token, VerifiedJwt};
 use super::path::Means;
 use super::policy::Policy;
 use super::pool::Anchors;
@@ -96,6 +97,23 @@ impl DomainTrust {
         at: UnixTime,
     ) -> Result<Verified, Rejection> {
         self.judge(&Svid::read(leaf, intermediates)?, usage, at, &mut Means::default())
+    }
+
+    /// Verifies a JWT-SVID of this domain (JWT-SVID §5), whatever the age of the bundle.
+    ///
+    /// `exp` and `nbf` have a leeway of 30 s; a token over 16 KiB is refused unread.
+    pub fn verify_jwt(&self, token: &str, audiences: &Audiences, at: UnixTime) -> Result<VerifiedJwt, Rejection> {
+        self.judge_jwt(&Token::read(token)?, audiences, at)
+    }
+
+    pub(super) fn judge_jwt(
+        &self,
+        token: &Token<'_>,
+        audiences: &Audiences,
+        at: UnixTime,
+    ) -> Result<VerifiedJwt, Rejection> {
+        let token = token.verify(self, audiences, at)?;
+        Ok(VerifiedJwt { verified: self.bound(token.verified), ..token })
     }
 
     pub(super) fn judge(
@@ -207,7 +225,13 @@ impl TrustSnapshot {
         self.judge(&Svid::read(leaf, intermediates)?, usage, at, &mut Means::default())
     }
 
-    /// The same, with everything that was tried.
+    /// [`DomainTrust::verify_jwt`] with the bundle of the domain that `sub` names; its state comes before all else.
+    pub fn verify_jwt(&self, token: &str, audiences: &Audiences, at: UnixTime) -> Result<VerifiedJwt, Rejection> {
+        let token = Token::read(token)?;
+        self.trusted_domain(token.spiffe_id().trust_domain(), at)?.judge_jwt(&token, audiences, at)
+    }
+
+    /// [`verify_x509`](Self::verify_x509), with everything that was tried.
     pub fn explain_x509(&self, leaf: &[u8], intermediates: &[&[u8]], usage: Usage, at: UnixTime) -> Explanation {
         let mut means = Means { trace: Some(Trace::default()), ..Means::default() };
         let svid = Svid::read(leaf, intermediates);
