@@ -73,6 +73,7 @@ pub use spiffe::public_key::{Curve, Fingerprint, FingerprintError, PublicKey, Pu
 pub use spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
 pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
 pub use verify::authorizer::Authorizer;
+pub use verify::cache::CacheStatistics;
 pub use verify::explain::{ExplainedStep, Explanation};
 pub use verify::is_self_signed;
 pub use verify::jwt::{Audiences, TokenFault, VerifiedJwt};

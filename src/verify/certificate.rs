@@ -8,6 +8,7 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
 use super::der::{self, BIT_STRING, Element, INTEGER, OCTET_STRING, Reader, SEQUENCE};
+use super::moment::Moment;
 use super::name_constraints::NameConstraints;
 use super::names::{Form, GeneralName, owned, read_names, same_name};
 use super::rejection::{Fault, Place, Rejection};
@@ -154,18 +155,12 @@ impl<'a> Certificate<'a> {
         self.extensions.extended_key_usage.unwrap_or(ExtendedKeyUsage::ALL)
     }
 
-    /// Rules of every certificate in a path, whatever its place, at an instant in Unix seconds.
-    pub(super) fn check(&self, at: i64) -> Result<(), Fault> {
+    /// Rules of every certificate in a path, whatever its place.
+    pub(super) fn check(&self, at: &Moment) -> Result<(), Fault> {
         if let Some(oid) = &self.extensions.unsupported {
             return Err(Fault::CriticalExtension { oid: oid.clone() });
         }
-        if at < self.not_before {
-            return Err(Fault::NotYetValid { not_before: self.not_before, at });
-        }
-        if at > self.not_after {
-            return Err(Fault::Expired { not_after: self.not_after, at });
-        }
-        Ok(())
+        at.check(self.not_before, self.not_after)
     }
 
     /// This certificate as the reason why a chain is refused.

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rustls::pki_types::UnixTime;
-
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::certificate::Certificate;
+use super::moment::Moment;
 use super::path::Means;
 use super::snapshot::{DomainTrust, TrustSnapshot};
 use super::x509::{Svid, Usage};
@@ -51,7 +50,7 @@ pub(super) fn find_foreign_authority(
     snapshot: &TrustSnapshot,
     svid: &Svid<'_>,
     usage: Usage,
-    at: UnixTime,
+    at: &Moment,
     means: &mut Means<'_>,
 ) -> Option<TrustDomain> {
     let mut candidates: Vec<&TrustDomain> = Vec::new();

@@ -2,15 +2,16 @@
 
 use super::certificate::{Certificate, KeyUsage};
 use super::key;
+use super::moment::Moment;
 use super::policy::{Lapse, SvidChecks};
 use super::rejection::Fault;
 use super::x509::Usage;
 
-/// Checks a leaf at an instant in Unix seconds, and names the lapses that `checks` let pass.
+/// Checks a leaf, and names the lapses that `checks` let pass.
 pub(super) fn check_leaf(
     leaf: &Certificate<'_>,
     usage: Usage,
-    at: i64,
+    at: &Moment,
     checks: SvidChecks,
 ) -> Result<Vec<Lapse>, Fault> {
     let extensions = &leaf.extensions;

@@ -1,6 +1,7 @@
 //! Is this SVID valid, against the bundle of its own trust domain alone, at this time?
 
 pub(crate) mod authorizer;
+pub(crate) mod cache;
 pub(crate) mod explain;
 pub(crate) mod jwt;
 pub(crate) mod policy;
@@ -20,6 +21,7 @@ mod foreign;
 mod key;
 mod leaf;
 mod memo;
+mod moment;
 mod name_constraints;
 mod names;
 mod path;

@@ -113,6 +113,17 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Whether it may be otherwise a moment later though nothing was sent or published anew: it is about time, or
+    /// about the state of the domain.
+    pub(super) fn is_of_the_moment(&self) -> bool {
+        match self {
+            Self::UnknownTrustDomain { .. } | Self::BundleStale { .. } | Self::DomainRevoked { .. } => true,
+            Self::Certificate { fault, .. } => matches!(fault, Fault::NotYetValid { .. } | Fault::Expired { .. }),
+            Self::VerdictLapsed { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Stable identifier for logs, metrics and the API.
     pub fn code(&self) -> &'static str {
         match self {

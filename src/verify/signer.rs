@@ -4,6 +4,7 @@ use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::certificate::Certificate;
+use super::moment::Moment;
 use super::path::{Rules, Step};
 use super::policy::{Lapse, Policy, SvidChecks};
 use super::pool::Candidate;
@@ -15,8 +16,7 @@ pub(super) struct SvidRules<'r> {
     pub(super) trust_domain: &'r TrustDomain,
     pub(super) policy: &'r Policy,
     pub(super) usage: Usage,
-    /// Unix seconds.
-    pub(super) at: i64,
+    pub(super) at: &'r Moment,
 }
 
 impl Rules for SvidRules<'_> {

@@ -13,6 +13,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 use super::explain::{Explanation, Trace};
 use super::foreign::{HintIndex, find_foreign_authority};
 use super::jwt::{Audiences, Token, VerifiedJwt};
+use super::moment::Moment;
 use super::path::Means;
 use super::policy::Policy;
 use super::pool::Anchors;
@@ -28,7 +29,14 @@ pub struct TrustSnapshot {
     generation: u64,
     domains: BTreeMap<TrustDomain, Arc<DomainTrust>>,
     /// Shared by all snapshots with the same bundles.
-    hints: Arc<OnceLock<HintIndex>>,
+    bundles: Arc<Bundles>,
+}
+
+/// What is known of all bundles together: nothing that verifies.
+#[derive(Debug)]
+struct Bundles {
+    number: u64,
+    hints: OnceLock<HintIndex>,
 }
 
 /// What one domain is trusted with, on what terms, and until when. Cloning it is cheap.
@@ -77,12 +85,9 @@ impl DomainTrust {
     }
 
     fn with_basis(bundle: Arc<Bundle>, revision: u64, via: Option<TrustDomain>, policy: Arc<Policy>) -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        let number = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-        Self {
-            basis: Arc::new(Basis { number, bundle, revision, via, policy, anchors: OnceLock::new() }),
-            trusted_until: None,
-        }
+        let number = new_number();
+        let basis = Basis { number, bundle, revision, via, policy, anchors: OnceLock::new() };
+        Self { basis: Arc::new(basis), trusted_until: None }
     }
 
     /// Verifies an X509-SVID in DER of this domain (X509-SVID §5), whatever the age of the bundle.
@@ -96,7 +101,7 @@ impl DomainTrust {
         usage: Usage,
         at: UnixTime,
     ) -> Result<Verified, Rejection> {
-        self.judge(&Svid::read(leaf, intermediates)?, usage, at, &mut Means::default())
+        self.judge(&Svid::read(leaf, intermediates)?, usage, &Moment::new(at), &mut Means::default())
     }
 
     /// Verifies a JWT-SVID of this domain (JWT-SVID §5), whatever the age of the bundle.
@@ -120,17 +125,23 @@ impl DomainTrust {
         &self,
         svid: &Svid<'_>,
         usage: Usage,
-        at: UnixTime,
+        at: &Moment,
         means: &mut Means<'_>,
     ) -> Result<Verified, Rejection> {
         svid.verify(self, usage, at, means).map(|verified| self.bound(verified))
     }
 
     /// A verdict holds at most as long as the trust that it rests on.
-    fn bound(&self, verified: Verified) -> Verified {
+    pub(super) fn bound(&self, verified: Verified) -> Verified {
         let last = |until: UnixTime| UnixTime::since_unix_epoch(Duration::from_secs(until.as_secs().saturating_sub(1)));
-        let not_after = self.trusted_until.map_or(verified.not_after, |until| verified.not_after.min(last(until)));
+        let proven_until = verified.proven_until;
+        let not_after = self.trusted_until.map_or(proven_until, |until| proven_until.min(last(until)));
         Verified { not_after, ..verified }
+    }
+
+    /// What tells the basis of its verdicts from every other one in this process.
+    pub(super) fn basis_number(&self) -> u64 {
+        self.basis.number
     }
 
     /// Its X.509 authorities, parsed when they are first asked for.
@@ -175,7 +186,7 @@ impl TrustSnapshot {
     pub fn new<D: Into<Arc<DomainTrust>>>(generation: u64, domains: impl IntoIterator<Item = D>) -> Self {
         let domains = domains.into_iter().map(Into::into);
         let named = domains.map(|domain| (domain.bundle().trust_domain().clone(), domain));
-        Self { generation, domains: named.collect(), hints: Arc::default() }
+        Self { generation, domains: named.collect(), bundles: Arc::default() }
     }
 
     /// The same with some domains replaced, or removed where there is nothing for them.
@@ -184,19 +195,18 @@ impl TrustSnapshot {
         generation: u64,
         changes: impl IntoIterator<Item = (TrustDomain, Option<DomainTrust>)>,
     ) -> Self {
-        let (mut domains, mut hints) = (self.domains.clone(), self.hints.clone());
+        let (mut domains, mut bundles) = (self.domains.clone(), self.bundles.clone());
         for (trust_domain, trust) in changes {
-            let bundles =
-                [self.domain(&trust_domain).map(|known| known.bundle()), trust.as_ref().map(DomainTrust::bundle)];
-            if !matches!(bundles, [Some(old), Some(new)] if Arc::ptr_eq(old, new)) {
-                hints = Arc::default();
+            let known = self.domain(&trust_domain).map(|known| known.bundle());
+            if !matches!((known, &trust), (Some(old), Some(new)) if Arc::ptr_eq(old, new.bundle())) {
+                bundles = Arc::default();
             }
             match trust {
                 Some(trust) => domains.insert(trust_domain, Arc::new(trust)),
                 None => domains.remove(&trust_domain),
             };
         }
-        Self { generation, domains, hints }
+        Self { generation, domains, bundles }
     }
 
     /// Rises with every change.
@@ -222,20 +232,28 @@ impl TrustSnapshot {
         usage: Usage,
         at: UnixTime,
     ) -> Result<Verified, Rejection> {
-        self.judge(&Svid::read(leaf, intermediates)?, usage, at, &mut Means::default())
+        self.judge(&Svid::read(leaf, intermediates)?, usage, &Moment::new(at), &mut Means::default())
     }
 
     /// [`DomainTrust::verify_jwt`] with the bundle of the domain that `sub` names; its state comes before all else.
     pub fn verify_jwt(&self, token: &str, audiences: &Audiences, at: UnixTime) -> Result<VerifiedJwt, Rejection> {
-        let token = Token::read(token)?;
-        self.trusted_domain(token.spiffe_id().trust_domain(), at)?.judge_jwt(&token, audiences, at)
+        self.judge_jwt(&Token::read(token)?, audiences, at)
+    }
+
+    pub(super) fn judge_jwt(
+        &self,
+        token: &Token<'_>,
+        audiences: &Audiences,
+        at: UnixTime,
+    ) -> Result<VerifiedJwt, Rejection> {
+        self.trusted_domain(token.spiffe_id().trust_domain(), at)?.judge_jwt(token, audiences, at)
     }
 
     /// [`verify_x509`](Self::verify_x509), with everything that was tried.
     pub fn explain_x509(&self, leaf: &[u8], intermediates: &[&[u8]], usage: Usage, at: UnixTime) -> Explanation {
         let mut means = Means { trace: Some(Trace::default()), ..Means::default() };
         let svid = Svid::read(leaf, intermediates);
-        let verdict = svid.and_then(|svid| self.judge(&svid, usage, at, &mut means));
+        let verdict = svid.and_then(|svid| self.judge(&svid, usage, &Moment::new(at), &mut means));
         Explanation { steps: means.trace.unwrap_or_default().0, verdict }
     }
 
@@ -245,10 +263,10 @@ impl TrustSnapshot {
         &self,
         svid: &Svid<'_>,
         usage: Usage,
-        at: UnixTime,
+        at: &Moment,
         means: &mut Means<'_>,
     ) -> Result<Verified, Rejection> {
-        let domain = self.trusted_domain(svid.spiffe_id().trust_domain(), at)?;
+        let domain = self.trusted_domain(svid.spiffe_id().trust_domain(), at.instant())?;
         domain.judge(svid, usage, at, means).map_err(|rejection| match rejection {
             Rejection::UnknownAuthority { .. } => match find_foreign_authority(self, svid, usage, at, means) {
                 Some(trust_domain) => Rejection::ForeignAuthority { spiffe_id: svid.spiffe_id().clone(), trust_domain },
@@ -259,21 +277,38 @@ impl TrustSnapshot {
     }
 
     pub(super) fn hints(&self) -> &HintIndex {
-        self.hints.get_or_init(|| HintIndex::new(self.domains.values()))
+        self.bundles.hints.get_or_init(|| HintIndex::new(self.domains.values()))
+    }
+
+    /// What tells these bundles together from all others in this process.
+    pub(super) fn bundles_number(&self) -> u64 {
+        self.bundles.number
     }
 
     /// The trust in a domain whose state lets it verify anything at all at this instant.
     pub(super) fn trusted_domain(&self, trust_domain: &TrustDomain, at: UnixTime) -> Result<&DomainTrust, Rejection> {
-        let trust_domain = || trust_domain.clone();
-        match self.domain(&trust_domain()) {
-            None => Err(Rejection::UnknownTrustDomain { trust_domain: trust_domain() }),
-            Some(domain) if domain.is_stale(at) => Err(Rejection::BundleStale { trust_domain: trust_domain() }),
+        let name = || trust_domain.clone();
+        match self.domain(trust_domain) {
+            None => Err(Rejection::UnknownTrustDomain { trust_domain: name() }),
+            Some(domain) if domain.is_stale(at) => Err(Rejection::BundleStale { trust_domain: name() }),
             Some(domain) if domain.bundle().authorities().is_empty() => {
-                Err(Rejection::DomainRevoked { trust_domain: trust_domain() })
+                Err(Rejection::DomainRevoked { trust_domain: name() })
             }
             Some(domain) => Ok(domain),
         }
     }
+}
+
+impl Default for Bundles {
+    fn default() -> Self {
+        Self { number: new_number(), hints: OnceLock::new() }
+    }
+}
+
+/// Never the same twice in a process.
+fn new_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 #[cfg(test)]

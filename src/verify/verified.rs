@@ -30,10 +30,13 @@ pub struct Verified {
     pub via: Option<TrustDomain>,
     /// First second in which the verdict holds.
     pub not_before: UnixTime,
-    /// Last second in which the verdict holds: of the SVID, its path, and the trust in its domain.
+    /// Last second in which the verdict holds: of the SVID, its path, and the trust in its domain, unless that
+    /// trust is renewed before.
     pub not_after: UnixTime,
     /// What a relationship with `svid_checks = "compatible"` let pass.
     pub lapses: Vec<Lapse>,
+    /// Last second of the SVID and its path.
+    pub(super) proven_until: UnixTime,
     pub(super) policy: Arc<Policy>,
 }
 
@@ -44,8 +47,8 @@ impl Verified {
     /// Whoever holds a connection open asks this after each change of the snapshot, and at `not_after`.
     pub fn still_valid(&self, trust: &TrustSnapshot, at: UnixTime) -> Result<(), Rejection> {
         let domain = trust.trusted_domain(self.spiffe_id.trust_domain(), at)?;
-        if at < self.not_before || self.not_after < at {
-            return Err(Rejection::VerdictLapsed { not_after: self.not_after.as_secs(), at: at.as_secs() });
+        if at < self.not_before || self.proven_until < at {
+            return Err(Rejection::VerdictLapsed { not_after: self.proven_until.as_secs(), at: at.as_secs() });
         }
         if domain.bundle().authorities().iter().all(|authority| authority.id() != self.authority) {
             return Err(Rejection::AuthorityRemoved { authority: self.authority.clone() });

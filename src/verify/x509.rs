@@ -11,6 +11,7 @@ use crate::spiffe::spiffe_id::SpiffeId;
 
 use super::certificate::{Certificate, ExtendedKeyUsage, unreadable};
 use super::leaf::check_leaf;
+use super::moment::Moment;
 use super::path::{Means, Step, find_path};
 use super::policy::{Lapse, Policy, SvidChecks};
 use super::pool::{Intermediates, Pool};
@@ -36,6 +37,15 @@ pub enum Usage {
 }
 
 impl Usage {
+    /// Of each role another one.
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Server => 1,
+            Self::Client => 2,
+            Self::Any => 3,
+        }
+    }
+
     pub(super) fn is_in(self, allowed: ExtendedKeyUsage) -> bool {
         match self {
             Self::Server => allowed.server,
@@ -55,7 +65,7 @@ pub fn spiffe_id_of(leaf: &[u8]) -> Result<SpiffeId, Rejection> {
 /// Checks what an X509-SVID leaf must be by itself (X509-SVID §4), without a path to an authority.
 pub fn check_svid(leaf: &[u8], at: UnixTime) -> Result<SpiffeId, Rejection> {
     let svid = Svid::read(leaf, &[])?;
-    svid.check_leaf(Usage::Any, seconds(at), SvidChecks::Strict)?;
+    svid.check_leaf(Usage::Any, &Moment::new(at), SvidChecks::Strict)?;
     Ok(svid.spiffe_id)
 }
 
@@ -94,14 +104,13 @@ impl<'a> Svid<'a> {
         &self,
         domain: &DomainTrust,
         usage: Usage,
-        at: UnixTime,
+        at: &Moment,
         means: &mut Means<'_>,
     ) -> Result<Verified, Rejection> {
         self.check_domain(domain)?;
         if domain.anchors().contain(&self.leaf.der) {
             return Err(self.leaf.rejected(Place::Leaf, Fault::IsAuthority));
         }
-        let at = seconds(at);
         let mut lapses = self.check_leaf(usage, at, domain.policy().svid_checks)?;
         let rules = SvidRules { trust_domain: self.spiffe_id.trust_domain(), policy: domain.policy(), usage, at };
         let pool = Pool::new(domain.anchors(), self.intermediates());
@@ -119,19 +128,20 @@ impl<'a> Svid<'a> {
             via: domain.via().cloned(),
             not_before,
             not_after,
+            proven_until: not_after,
             lapses,
             policy: domain.policy().clone(),
         })
     }
 
     /// Whether a path leads to an authority of this domain, whose name the SVID does not bear.
-    pub(super) fn leads_to(&self, domain: &DomainTrust, usage: Usage, at: UnixTime, means: &mut Means<'_>) -> bool {
-        let (trust_domain, at) = (domain.bundle().trust_domain(), seconds(at));
+    pub(super) fn leads_to(&self, domain: &DomainTrust, usage: Usage, at: &Moment, means: &mut Means<'_>) -> bool {
+        let trust_domain = domain.bundle().trust_domain();
         let rules = SvidRules { trust_domain, policy: &Policy::default(), usage, at };
         find_path(&self.leaf, &Pool::new(domain.anchors(), self.intermediates()), &rules, means).is_ok()
     }
 
-    fn check_leaf(&self, usage: Usage, at: i64, checks: SvidChecks) -> Result<Vec<Lapse>, Rejection> {
+    fn check_leaf(&self, usage: Usage, at: &Moment, checks: SvidChecks) -> Result<Vec<Lapse>, Rejection> {
         check_leaf(&self.leaf, usage, at, checks).map_err(|fault| self.leaf.rejected(Place::Leaf, fault))
     }
 
@@ -187,10 +197,6 @@ fn authority_of(path: &[Step<'_, '_>]) -> Fingerprint {
         Some(Step { place: Place::Authority(fingerprint), .. }) => *fingerprint,
         other => Fingerprint::of(other.map_or(&[], |step| &*step.certificate.der)),
     }
-}
-
-fn seconds(at: UnixTime) -> i64 {
-    i64::try_from(at.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
