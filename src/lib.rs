@@ -79,7 +79,7 @@ pub use verify::is_self_signed;
 pub use verify::jwt::{Audiences, TokenFault, VerifiedJwt};
 pub use verify::policy::{KeyStrength, Lapse, PathPattern, Policy, PolicyBreach, SvidChecks};
 pub use verify::rejection::{Breach, Fault, Limit, Place, Rejection};
-pub use verify::rustls::SpiffeServerVerifier;
+pub use verify::rustls::{SpiffeClientVerifier, SpiffeServerVerifier};
 pub use verify::snapshot::{DomainTrust, TrustSnapshot};
 pub use verify::trust::{Trust, TrustWriter};
 pub use verify::verified::Verified;

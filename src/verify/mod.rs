@@ -16,6 +16,7 @@ pub(crate) mod verifier;
 pub(crate) mod x509;
 
 mod certificate;
+mod connection;
 mod der;
 mod foreign;
 mod key;
