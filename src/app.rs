@@ -137,7 +137,7 @@ impl App {
 
     /// A verifier that always uses the newest snapshot; an unknown key asks for an early poll.
     pub fn verifier(&self) -> Verifier {
-        self.federation.verifier()
+        self.federation.verifier().clone()
     }
 
     /// Serves until `until` is done or a part fails, then stops within 5 s.

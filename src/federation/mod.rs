@@ -57,6 +57,7 @@ struct Inner {
     /// Whether we have keys to publish, by configuration.
     publishes: bool,
     problems: watch::Receiver<Vec<Warning>>,
+    verifier: Verifier,
 }
 
 impl Federation {
@@ -70,7 +71,10 @@ impl Federation {
         problems: watch::Receiver<Vec<Warning>>,
     ) -> Self {
         let (trust_domain, started) = (trust_domain.clone(), shared.clock.now());
-        Self { inner: Arc::new(Inner { trust_domain, started, shared, handles, publisher, publishes, problems }) }
+        let asked = handles.clone();
+        let verifier = Verifier::new(shared.feed.trust()).on_unknown_key(move |domain| asked.refresh_early(domain));
+        let inner = Inner { trust_domain, started, shared, handles, publisher, publishes, problems, verifier };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The service as a whole.
@@ -153,18 +157,9 @@ impl Federation {
         self.relationship(domain)
     }
 
-    /// Asks for a poll outside the schedule, which the budget for those may refuse. Nobody waits for it.
-    pub(crate) fn refresh_early(&self, domain: &TrustDomain) {
-        if let Ok(handle) = self.handle(domain) {
-            // A poller with a full queue has enough to do.
-            drop(handle.orders.try_send(Order::Early));
-        }
-    }
-
-    /// A verifier for whoever enforces its verdicts: an unknown key asks for an early poll.
-    pub(crate) fn verifier(&self) -> Verifier {
-        let federation = self.clone();
-        Verifier::new(self.inner.shared.feed.trust()).on_unknown_key(move |domain| federation.refresh_early(domain))
+    /// The verifier of whoever enforces its verdicts: an unknown key asks for an early poll.
+    pub(crate) fn verifier(&self) -> &Verifier {
+        &self.inner.verifier
     }
 
     /// Accepts exactly the held document with this digest.

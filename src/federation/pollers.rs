@@ -43,6 +43,14 @@ impl Handles {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
+    /// Asks for a poll outside the schedule, which the budget for those may refuse. Nobody waits for it.
+    pub(crate) fn refresh_early(&self, domain: &TrustDomain) {
+        if let Some(handle) = self.get(domain) {
+            // A poller with a full queue has enough to do.
+            drop(handle.orders.try_send(Order::Early));
+        }
+    }
+
     fn insert(&self, domain: &TrustDomain, handle: Handle) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(domain.clone(), handle);
     }

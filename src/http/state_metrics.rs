@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::federation::status::{RelationshipState, RelationshipStatus, ServiceStatus, Warning};
 use crate::federation::timestamp::Timestamp;
+use crate::spiffe::authority::SvidType;
 
 use super::operations::Operations;
 
@@ -30,6 +31,7 @@ impl Collector for StateMetrics {
         encode_numbers(&mut encoder, &relationships)?;
         encode_classes(&mut encoder, &relationships)?;
         self.encode_fetches(&mut encoder)?;
+        self.encode_verdicts(&mut encoder)?;
         self.encode_certificates(&mut encoder)
     }
 }
@@ -44,6 +46,20 @@ impl StateMetrics {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for (trust_domain, code, count) in counts {
                 let labels = [("trust_domain", trust_domain.as_str()), ("code", code)];
+                ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How the memory of verdicts does.
+    fn encode_verdicts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (x509, jwt) = self.0.federation.verifier().statistics();
+        let help = "Questions to the memory of verdicts, and verdicts that made room for others";
+        let mut metric = encoder.encode_descriptor("comity_verdict_cache_events", help, None, MetricType::Counter)?;
+        for (svid_type, seen) in [(SvidType::X509Svid, x509), (SvidType::JwtSvid, jwt)] {
+            for (event, count) in [("hit", seen.hits), ("miss", seen.misses), ("eviction", seen.evictions)] {
+                let labels = [("svid_type", svid_type.as_str()), ("event", event)];
                 ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
             }
         }

@@ -59,7 +59,7 @@ impl Authentication {
                 .map_err(|_| FetchError::NoRoots),
             Self::Spiffe { endpoint_id, bundle } => {
                 let trust = TrustSnapshot::new(0, [DomainTrust::new(bundle.clone(), 0)]);
-                let verifier = Verifier::new(Trust::fixed(trust));
+                let verifier = Verifier::without_cache(Trust::fixed(trust));
                 Ok(Arc::new(SpiffeServerVerifier::new(verifier, Authorizer::exactly(endpoint_id.clone()))))
             }
         }
