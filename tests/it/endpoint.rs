@@ -1,8 +1,13 @@
 //! The bundle endpoints as clients on the wire see them (Federation §5).
 
 use std::io::Read as _;
+use std::num::NonZero;
+use std::pin::pin;
+use std::thread::available_parallelism;
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
+use tokio::time::timeout;
 
 use crate::process::{until, within};
 use crate::publisher::{Publisher, fetch, publishes, sequence};
@@ -139,6 +144,30 @@ async fn a_slow_or_silent_client_holds_nobody_up() {
     let mut half = Connection::tls(address).await.unwrap();
     half.write(b"GET / HTTP/1.1\r\nHo").await.unwrap();
     publishes(address, &[&ca]).await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn more_connections_than_configured_wait_until_one_ends_fes_16() {
+    let ca = Ca::of("a.example");
+    let publisher = Publisher::new(&[("ca.pem", &ca.pem())], "max_connections = 4");
+    let (service, address) = publisher.start().await;
+    publishes(address, &[&ca]).await;
+    // Each worker has its share, rounded up.
+    let workers = available_parallelism().map_or(1, NonZero::get).min(4);
+    let mut open = Vec::new();
+    for _ in 0..4_usize.div_ceil(workers) * workers {
+        open.push(within(Connection::tls(address)).await.unwrap());
+    }
+    let mut waiting = pin!(Connection::tls(address));
+    let early = timeout(Duration::from_millis(500), &mut waiting).await;
+    assert!(early.is_err(), "one more was served at once");
+    for connection in &mut open {
+        assert_eq!(within(connection.ask("GET", "/", &[])).await.unwrap().status, 200);
+    }
+    drop(open.pop());
+    let mut served = within(waiting).await.unwrap();
+    assert_eq!(within(served.ask("GET", "/", &[])).await.unwrap().status, 200);
     service.stop().await;
 }
 
