@@ -12,6 +12,7 @@ mod conformance;
 mod documents;
 mod endpoint;
 mod endurance;
+mod examples;
 mod hostile;
 mod metrics;
 mod openapi;

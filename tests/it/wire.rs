@@ -65,7 +65,7 @@ impl Connection {
         Ok(Self { leaf, asked_for_certificate: asked.load(Ordering::SeqCst), ..Self::over(stream) })
     }
 
-    fn over(stream: impl Stream + 'static) -> Self {
+    pub(crate) fn over(stream: impl Stream + 'static) -> Self {
         Self { stream: BufReader::new(Box::new(stream)), leaf: Vec::new(), asked_for_certificate: false }
     }
 
