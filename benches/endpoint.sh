@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Server CPU of the https_web bundle endpoint beside nginx: per keep-alive request, and per full handshake with one
-# request (`Connection: close`; wrk offers no session to resume, and neither server issues or takes one).
+# Server CPU of the https_web bundle endpoint beside nginx, and beside the least that actix and rustls need
+# (benches/bare_endpoint.rs): per keep-alive request, and per full handshake with one request (`Connection: close`; wrk
+# offers no session to resume, and no server issues or takes one).
 #
-# Same body bytes and P-256 certificate; server on core 0, wrk on core 1; CPU from
+# Same body bytes and P-256 certificate; servers on core 0, wrk on core 1; CPU from
 # /proc/PID/stat, children summed. Median of 3 runs. Also RSS, idle and after the load.
 #
-#   benches/endpoint.sh     COMITY_BIN names the binary, else target/release/comity (built if absent)
+#   benches/endpoint.sh     COMITY_BIN and BARE_BIN name the binaries, else they are built
 #   SECONDS_PER_RUN=10 CONNECTIONS=32 RUNS=3 are the defaults
 #
 # Needs nginx, wrk, openssl, curl and two cores.
@@ -13,7 +14,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly RUN_SECONDS=${SECONDS_PER_RUN:-10} CONNECTIONS=${CONNECTIONS:-32} RUNS=${RUNS:-3}
-readonly COMITY_PORT=18443 NGINX_PORT=18444
+readonly COMITY_PORT=18443 NGINX_PORT=18444 BARE_PORT=18445
 readonly TICKS=$(getconf CLK_TCK)
 
 umask 077
@@ -29,6 +30,13 @@ trap finish EXIT
 find_comity() {
     local binary=${COMITY_BIN:-target/release/comity}
     [[ -x $binary || -n ${COMITY_BIN:-} ]] || cargo build --release --locked --bin comity >&2
+    realpath -e "$binary"
+}
+
+find_bare() {
+    local binary=${BARE_BIN:-}
+    [[ -n $binary ]] || binary=$(cargo bench --locked --bench bare_endpoint --no-run --message-format=json |
+        sed -n 's/.*"executable":"\([^"]*bare_endpoint[^"]*\)".*/\1/p' | tail -n 1)
     realpath -e "$binary"
 }
 
@@ -105,6 +113,14 @@ EOF
     await_answer "$NGINX_PORT" "$folder/nginx.log"
 }
 
+start_bare() {
+    taskset -c 0 "$1" "127.0.0.1:$BARE_PORT" "$folder/tls.pem" "$folder/tls.key" "$folder/html/bundle.json" \
+        >"$folder/bare.log" 2>&1 &
+    bare=$!
+    pids+=("$bare")
+    await_answer "$BARE_PORT" "$folder/bare.log"
+}
+
 await_answer() {
     local attempt
     for attempt in {1..100}; do
@@ -153,36 +169,43 @@ cost() {
 
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
-# One row: comity and nginx in turn, so that the machine's moods fall on both.
+# One row: all in turn, so that the machine's moods fall on each.
 compare() {
-    local name=$1 run c=() n=()
+    local name=$1 run c=() n=() b=()
     shift
     for ((run = 0; run < RUNS; run++)); do
         c+=("$(cost "$comity" "$COMITY_PORT" "$@")")
         n+=("$(cost "$nginx" "$NGINX_PORT" "$@")")
+        b+=("$(cost "$bare" "$BARE_PORT" "$@")")
     done
-    local ours theirs
+    local ours theirs least
     ours=$(printf '%s\n' "${c[@]}" | median)
     theirs=$(printf '%s\n' "${n[@]}" | median)
-    row "$name, us" "$ours" "$theirs"
-    echo "    runs: comity ${c[*]}; nginx ${n[*]}"
+    least=$(printf '%s\n' "${b[@]}" | median)
+    row "$name, us" "$ours" "$theirs" "$least"
+    echo "    runs: comity ${c[*]}; nginx ${n[*]}; bare ${b[*]}"
 }
 
-row() { printf '%-44s %9s %9s %8s\n' "$1" "$2" "$3" "$(awk -v a="$2" -v b="$3" 'BEGIN { printf "%.2f", a / b }')"; }
+# Our figure, nginx's and the bare server's, and what ours is of both.
+row() {
+    printf '%-40s %8s %8s %8s %9s %9s\n' "$1" "$2" "$3" "$4" \
+        "$(awk -v a="$2" -v b="$3" 'BEGIN { printf "%.2f", a / b }')" "$(awk -v a="$2" -v b="$4" 'BEGIN { printf "%.2f", a / b }')"
+}
 
 for tool in nginx wrk openssl curl taskset; do
     command -v "$tool" >/dev/null || { echo "benches/endpoint.sh needs $tool" >&2; exit 1; }
 done
 binary=$(find_comity)
+bare_binary=$(find_bare)
 make_certificates
 start_comity "$binary"
 start_nginx
+start_bare "$bare_binary"
 sleep 3
-idle_comity=$(rss_megabytes "$comity")
-idle_nginx=$(rss_megabytes "$nginx")
+idle=("$(rss_megabytes "$comity")" "$(rss_megabytes "$nginx")" "$(rss_megabytes "$bare")")
 echo "$(wc -c <"$folder/html/bundle.json") bytes, $CONNECTIONS connections, $RUNS runs of $RUN_SECONDS s; $(nginx -v 2>&1)"
-printf '%-44s %9s %9s %8s\n' '' comity nginx ratio
+printf '%-40s %8s %8s %8s %9s %9s\n' '' comity nginx bare of-nginx of-bare
 compare 'CPU per keep-alive request'
 compare 'CPU per full handshake and request' -H 'Connection: close'
-row 'RSS idle, MiB' "$idle_comity" "$idle_nginx"
-row 'RSS after the load, MiB' "$(rss_megabytes "$comity")" "$(rss_megabytes "$nginx")"
+row 'RSS idle, MiB' "${idle[@]}"
+row 'RSS after the load, MiB' "$(rss_megabytes "$comity")" "$(rss_megabytes "$nginx")" "$(rss_megabytes "$bare")"
