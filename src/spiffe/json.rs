@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 /// A JSON value, as much of it as bundles need.
 ///
 /// It has no `Debug`, because it may hold a private key that a peer published by mistake.
-pub(super) enum Json {
+pub(crate) enum Json {
     /// An integer from 0 to 2^64 - 1, exactly (SEQ-03).
     Unsigned(u64),
     String(String),
@@ -19,14 +19,14 @@ pub(super) enum Json {
 }
 
 /// The members of an object, each name once.
-pub(super) struct Object(Box<[(String, Json)]>);
+pub(crate) struct Object(Box<[(String, Json)]>);
 
 impl Json {
     /// Deepest nesting; a value that contains none is 1 deep.
-    pub(super) const MAX_DEPTH: usize = 16;
+    pub(crate) const MAX_DEPTH: usize = 16;
 
     /// Reads exactly one value: bytes before it, a byte order mark included, or after it are refused.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         let fault = Cell::new(None);
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
         let value = Level { depth: 0, fault: &fault }.deserialize(&mut deserializer);
@@ -34,28 +34,28 @@ impl Json {
         whole.map_err(|error| fault.take().unwrap_or_else(|| JsonError::Malformed { detail: error.to_string() }))
     }
 
-    pub(super) fn as_unsigned(&self) -> Option<u64> {
+    pub(crate) fn as_unsigned(&self) -> Option<u64> {
         match self {
             Self::Unsigned(number) => Some(*number),
             _ => None,
         }
     }
 
-    pub(super) fn as_str(&self) -> Option<&str> {
+    pub(crate) fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn as_array(&self) -> Option<&[Self]> {
+    pub(crate) fn as_array(&self) -> Option<&[Self]> {
         match self {
             Self::Array(values) => Some(values),
             _ => None,
         }
     }
 
-    pub(super) fn as_object(&self) -> Option<&Object> {
+    pub(crate) fn as_object(&self) -> Option<&Object> {
         match self {
             Self::Object(members) => Some(members),
             _ => None,
@@ -63,7 +63,7 @@ impl Json {
     }
 
     /// What it is, for people: a string quoted, escaped and cut, of others only the kind.
-    pub(super) fn excerpt(&self) -> String {
+    pub(crate) fn excerpt(&self) -> String {
         match self {
             Self::String(text) => quote(text),
             Self::Unsigned(number) => number.to_string(),
@@ -76,13 +76,13 @@ impl Json {
 
 impl Object {
     /// The member with exactly this name.
-    pub(super) fn get(&self, name: &str) -> Option<&Json> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Json> {
         let at = self.0.binary_search_by(|(member, _)| member.as_str().cmp(name)).ok()?;
         Some(&self.0[at].1)
     }
 
     /// All members, by name.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 }
@@ -120,7 +120,7 @@ impl JsonError {
 }
 
 /// Quotes and escapes peer-supplied text, of which at most 64 characters are shown.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     match text.char_indices().nth(64) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),

@@ -4,11 +4,14 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::spiffe::authority::AuthorityId;
+
 use super::certificate::Certificate;
+use super::jwt::fault::TokenFault;
 use super::rejection::{Fault, Place, Rejection};
 use super::verified::Verified;
 
-/// A verdict on an X509-SVID with all that was tried. Its text is a tree: each signer below what it was tried for.
+/// A verdict with all that was tried. Its text is a tree: each signer below what it was tried for.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
@@ -22,11 +25,11 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ExplainedStep {
-    /// Certificates between it and the leaf, itself included; 0 is the leaf.
+    /// Certificates between it and the leaf, itself included; 0 is the leaf. 1 for the keys of a token.
     pub depth: usize,
     /// Which certificate.
     pub place: String,
-    /// Its subject as RFC 4514 writes it, escaped.
+    /// Its subject as RFC 4514 writes it, escaped; of a JWT authority the kind of key.
     pub subject: Box<str>,
     /// What became of it.
     pub outcome: String,
@@ -57,6 +60,17 @@ impl Trace {
         let (outcome, code) = outcome.describe();
         let (place, subject) = (place.to_string(), certificate.subject_text());
         self.0.push(ExplainedStep { depth, place, subject, outcome, code });
+    }
+}
+
+impl Trace {
+    /// A key that was tried for a token.
+    pub(super) fn add_key(&mut self, id: &AuthorityId, kind: &str, outcome: &Result<(), TokenFault>) {
+        let (outcome, code) = match outcome {
+            Ok(()) => ("signed it".into(), None),
+            Err(fault) => (format!("did not sign it: {fault}"), Some(fault.code())),
+        };
+        self.0.push(ExplainedStep { depth: 1, place: format!("authority {id}"), subject: kind.into(), outcome, code });
     }
 }
 

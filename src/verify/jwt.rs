@@ -1,13 +1,30 @@
 //! JWT-SVIDs: who is named, for whom, by which key (JWT-SVID §§2-5).
 
+mod claims;
+pub(crate) mod fault;
+mod header;
+pub(super) mod keys;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::UnixTime;
 use serde_json::{Map, Value};
 
+use crate::spiffe::authority::SvidType;
 use crate::spiffe::spiffe_id::SpiffeId;
 
+use super::explain::Trace;
+use super::policy::{Lapse, SvidChecks};
 use super::rejection::Rejection;
 use super::snapshot::DomainTrust;
 use super::verified::Verified;
+
+use self::claims::Claims;
+use self::fault::TokenFault;
+use self::header::Header;
+use self::keys::JwtKey;
 
 /// The audiences that a verifier answers to: one at least, and none of them empty (JW-08).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,52 +55,120 @@ pub struct VerifiedJwt {
 
 /// A token as it was sent, with the name that it claims.
 pub(super) struct Token<'a> {
-    spiffe_id: SpiffeId,
-    sent: &'a str,
+    header: Header,
+    claims: Claims,
+    /// What the signature covers: header and payload as they were sent (JW-14).
+    signed: &'a str,
+    /// In base64url.
+    signature: &'a str,
 }
 
 impl<'a> Token<'a> {
     /// Reads who it says it is, and nothing that needs a key.
     pub(super) fn read(token: &'a str) -> Result<Self, Rejection> {
-        match token.parse() {
-            Ok(spiffe_id) => Ok(Self { spiffe_id, sent: token }),
-            Err(_) => Err(Rejection::Token(TokenFault::Malformed { what: "not read yet" })),
+        Self::parse(token).map_err(Rejection::Token)
+    }
+
+    fn parse(token: &'a str) -> Result<Self, TokenFault> {
+        let malformed = |what| TokenFault::Malformed { what };
+        if token.len() > MAX_BYTES {
+            return Err(TokenFault::TooLarge { bytes: token.len() });
         }
+        let (signed, signature) = token.rsplit_once('.').ok_or(malformed("it has no three parts"))?;
+        let (header, payload) = signed.split_once('.').ok_or(malformed("it has no three parts"))?;
+        if payload.contains('.') {
+            return Err(malformed("it has more than three parts"));
+        }
+        let decode = |part: &str, what| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed(what));
+        let header = Header::read(&decode(header, "its header is not base64url")?)?;
+        let claims = Claims::read(&decode(payload, "its payload is not base64url")?)?;
+        decode(signature, "its signature is not base64url")?;
+        Ok(Self { header, claims, signed, signature })
     }
 
     pub(super) fn spiffe_id(&self) -> &SpiffeId {
-        &self.spiffe_id
+        &self.claims.spiffe_id
     }
 
     /// Verifies it with the keys of its own domain, whose state is the caller's concern.
     pub(super) fn verify(
         &self,
-        _domain: &DomainTrust,
-        _audiences: &Audiences,
-        _at: UnixTime,
+        domain: &DomainTrust,
+        audiences: &Audiences,
+        at: UnixTime,
+        trace: &mut Option<Trace>,
     ) -> Result<VerifiedJwt, Rejection> {
-        let what = if self.sent.is_empty() { "empty" } else { "not verified yet" };
-        Err(Rejection::Token(TokenFault::Malformed { what }))
+        self.check_domain(domain)?;
+        let lapses = self.lapses(domain.policy().svid_checks).map_err(Rejection::Token)?;
+        let key = self.signer(domain, trace).map_err(Rejection::Token)?;
+        let (not_before, not_after) = self.check_claims(audiences, at).map_err(Rejection::Token)?;
+        let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let not_after = domain.policy().not_after.map_or(time(not_after), |end| end.min(time(not_after)));
+        let verified = Verified {
+            spiffe_id: self.claims.spiffe_id.clone(),
+            authority: key.id.clone(),
+            path: Vec::new(),
+            sequence: domain.bundle().sequence(),
+            revision: domain.revision(),
+            via: domain.via().cloned(),
+            not_before: time(not_before),
+            not_after,
+            proven_until: not_after,
+            lapses,
+            policy: domain.policy().clone(),
+        };
+        Ok(VerifiedJwt { verified, claims: self.claims.all.clone() })
     }
-}
 
-/// Why a token is no valid JWT-SVID.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenFault {
-    /// No compact JWS of three parts (JW-01).
-    #[error("the token is malformed: {what}")]
-    Malformed {
-        /// The part that could not be read.
-        what: &'static str,
-    },
-}
-
-impl TokenFault {
-    /// Stable identifier for logs, metrics and the API.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Malformed { .. } => "malformed-token",
+    fn check_domain(&self, domain: &DomainTrust) -> Result<(), Rejection> {
+        let bundle = domain.bundle();
+        let trust_domain = bundle.trust_domain().clone();
+        let spiffe_id = &self.claims.spiffe_id;
+        match () {
+            () if *spiffe_id.trust_domain() != trust_domain => {
+                Err(Rejection::ForeignTrustDomain { spiffe_id: spiffe_id.clone(), trust_domain })
+            }
+            () if bundle.authorities().is_empty() => Err(Rejection::DomainRevoked { trust_domain }),
+            () if bundle.authorities().count(SvidType::JwtSvid) == 0 => {
+                Err(Rejection::SvidTypeNotSupported { trust_domain, svid_type: SvidType::JwtSvid })
+            }
+            () => Ok(()),
         }
     }
+
+    fn lapses(&self, checks: SvidChecks) -> Result<Vec<Lapse>, TokenFault> {
+        match (&self.header.extra, checks) {
+            (None, _) => Ok(Vec::new()),
+            (Some(_), SvidChecks::Compatible) => Ok(vec![Lapse::JwtHeader]),
+            (Some(member), SvidChecks::Strict) => Err(TokenFault::ExtraHeader { member: member.clone() }),
+        }
+    }
+
+    /// The key that made its signature.
+    fn signer<'d>(&self, domain: &'d DomainTrust, trace: &mut Option<Trace>) -> Result<&'d JwtKey, TokenFault> {
+        let mut fault = TokenFault::Signature;
+        for key in domain.jwt_keys().candidates(&self.header)? {
+            let outcome = key.verify(self.signed.as_bytes(), self.signature, self.header.algorithm);
+            if let Some(trace) = trace {
+                trace.add_key(&key.id, &key.shown, &outcome);
+            }
+            match outcome {
+                Ok(()) => return Ok(key),
+                Err(why) => fault = why,
+            }
+        }
+        Err(fault)
+    }
+
+    fn check_claims(&self, audiences: &Audiences, at: UnixTime) -> Result<(u64, u64), TokenFault> {
+        let validity = self.claims.check_validity(at)?;
+        self.claims.check_audience(audiences)?;
+        Ok(validity)
+    }
 }
+
+/// Longest token; a longer one is refused unread (JW-16).
+const MAX_BYTES: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests;

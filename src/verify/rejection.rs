@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use crate::spiffe::authority::AuthorityId;
+use crate::spiffe::authority::{AuthorityId, SvidType};
 use crate::spiffe::public_key::{Fingerprint, PublicKeyError};
 use crate::spiffe::spiffe_id::{SpiffeId, SpiffeIdError};
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::jwt::TokenFault;
+use super::jwt::fault::TokenFault;
 use super::policy::PolicyBreach;
 
 /// Why an SVID proves nothing. For our own logs and tools: a remote party learns none of it.
@@ -32,11 +32,13 @@ pub enum Rejection {
         /// The domain of the SVID.
         trust_domain: TrustDomain,
     },
-    /// The domain's bundle has no X.509 authority (BND-16).
-    #[error("{trust_domain} has no X.509 authorities, so it has no X509-SVIDs")]
+    /// The domain's bundle has no authority for this type of SVID (BND-16).
+    #[error("{trust_domain} has no authority for {}, so it has none", .svid_type.as_str())]
     SvidTypeNotSupported {
         /// The domain of the SVID.
         trust_domain: TrustDomain,
+        /// The type of the SVID.
+        svid_type: SvidType,
     },
     /// The SVID names another domain than the bundle's: those authorities may not vouch for it (REL-04).
     #[error("{spiffe_id} is not in trust domain {trust_domain}")]

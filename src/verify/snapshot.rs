@@ -12,6 +12,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 
 use super::explain::{Explanation, Trace};
 use super::foreign::{HintIndex, find_foreign_authority};
+use super::jwt::keys::JwtKeys;
 use super::jwt::{Audiences, Token, VerifiedJwt};
 use super::moment::Moment;
 use super::path::Means;
@@ -56,6 +57,7 @@ struct Basis {
     via: Option<TrustDomain>,
     policy: Arc<Policy>,
     anchors: OnceLock<Anchors>,
+    jwt_keys: OnceLock<JwtKeys>,
 }
 
 impl DomainTrust {
@@ -86,7 +88,8 @@ impl DomainTrust {
 
     fn with_basis(bundle: Arc<Bundle>, revision: u64, via: Option<TrustDomain>, policy: Arc<Policy>) -> Self {
         let number = new_number();
-        let basis = Basis { number, bundle, revision, via, policy, anchors: OnceLock::new() };
+        let basis =
+            Basis { number, bundle, revision, via, policy, anchors: OnceLock::new(), jwt_keys: OnceLock::new() };
         Self { basis: Arc::new(basis), trusted_until: None }
     }
 
@@ -108,7 +111,7 @@ impl DomainTrust {
     ///
     /// `exp` and `nbf` have a leeway of 30 s; a token over 16 KiB is refused unread.
     pub fn verify_jwt(&self, token: &str, audiences: &Audiences, at: UnixTime) -> Result<VerifiedJwt, Rejection> {
-        self.judge_jwt(&Token::read(token)?, audiences, at)
+        self.judge_jwt(&Token::read(token)?, audiences, at, &mut None)
     }
 
     pub(super) fn judge_jwt(
@@ -116,8 +119,9 @@ impl DomainTrust {
         token: &Token<'_>,
         audiences: &Audiences,
         at: UnixTime,
+        trace: &mut Option<Trace>,
     ) -> Result<VerifiedJwt, Rejection> {
-        let token = token.verify(self, audiences, at)?;
+        let token = token.verify(self, audiences, at, trace)?;
         Ok(VerifiedJwt { verified: self.bound(token.verified), ..token })
     }
 
@@ -147,6 +151,11 @@ impl DomainTrust {
     /// Its X.509 authorities, parsed when they are first asked for.
     pub(super) fn anchors(&self) -> &Anchors {
         self.basis.anchors.get_or_init(|| Anchors::new(self.basis.bundle.authorities()))
+    }
+
+    /// Its JWT authorities, made ready when they are first asked for.
+    pub(super) fn jwt_keys(&self) -> &JwtKeys {
+        self.basis.jwt_keys.get_or_init(|| JwtKeys::new(self.basis.bundle.authorities()))
     }
 
     /// Its accepted authorities.
@@ -237,7 +246,14 @@ impl TrustSnapshot {
 
     /// [`DomainTrust::verify_jwt`] with the bundle of the domain that `sub` names; its state comes before all else.
     pub fn verify_jwt(&self, token: &str, audiences: &Audiences, at: UnixTime) -> Result<VerifiedJwt, Rejection> {
-        self.judge_jwt(&Token::read(token)?, audiences, at)
+        self.judge_jwt(&Token::read(token)?, audiences, at, &mut None)
+    }
+
+    /// The same, with every key that was tried.
+    pub fn explain_jwt(&self, token: &str, audiences: &Audiences, at: UnixTime) -> Explanation {
+        let mut trace = Some(Trace::default());
+        let verdict = Token::read(token).and_then(|token| self.judge_jwt(&token, audiences, at, &mut trace));
+        Explanation { steps: trace.unwrap_or_default().0, verdict: verdict.map(|token| token.verified) }
     }
 
     pub(super) fn judge_jwt(
@@ -245,8 +261,9 @@ impl TrustSnapshot {
         token: &Token<'_>,
         audiences: &Audiences,
         at: UnixTime,
+        trace: &mut Option<Trace>,
     ) -> Result<VerifiedJwt, Rejection> {
-        self.trusted_domain(token.spiffe_id().trust_domain(), at)?.judge_jwt(token, audiences, at)
+        self.trusted_domain(token.spiffe_id().trust_domain(), at)?.judge_jwt(token, audiences, at, trace)
     }
 
     /// [`verify_x509`](Self::verify_x509), with everything that was tried.

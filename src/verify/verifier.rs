@@ -134,7 +134,7 @@ impl Memory {
             return found.map(|(token, domain)| VerifiedJwt { verified: domain.bound(token.verified), ..token });
         }
         let token = Token::read(token)?;
-        let verdict = snapshot.judge_jwt(&token, audiences, at);
+        let verdict = snapshot.judge_jwt(&token, audiences, at, &mut None);
         // Claims are cheap to judge again: of rejections only the signature's is worth a place.
         if let Ok(VerifiedJwt { verified, .. }) = &verdict {
             let window = Window::between(at, verified.proven_until);

@@ -155,7 +155,7 @@ impl<'a> Svid<'a> {
             return Err(Rejection::DomainRevoked { trust_domain });
         }
         if bundle.authorities().count(SvidType::X509Svid) == 0 {
-            return Err(Rejection::SvidTypeNotSupported { trust_domain });
+            return Err(Rejection::SvidTypeNotSupported { trust_domain, svid_type: SvidType::X509Svid });
         }
         Ok(())
     }
