@@ -95,10 +95,14 @@ pub enum SpiffeIdError {
 
 const SCHEME: &str = "spiffe://";
 
+/// Whether a segment of a path may hold this byte (ID-05).
+pub(crate) fn is_in_segments(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+}
+
 /// Checks a path that is empty or starts at byte `offset` of the ID.
 fn check_path(path: &str, offset: usize) -> Result<(), SpiffeIdError> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'/');
-    if let Some(at) = path.bytes().position(|byte| !allowed(byte)) {
+    if let Some(at) = path.bytes().position(|byte| !is_in_segments(byte) && byte != b'/') {
         return Err(SpiffeIdError::BadCharacter { at: offset + at });
     }
     let mut at = offset + 1;

@@ -6,7 +6,7 @@ use crate::spiffe::public_key::{PublicKey, PublicKeyError};
 
 use super::certificate::Key;
 use super::der::{INTEGER, Reader, SEQUENCE};
-use super::policy::KeyStrength;
+use super::key_strength::KeyStrength;
 use super::rejection::Fault;
 
 /// The strength of a key of a kind that we verify with, and not a weak one (X5-22).

@@ -4,6 +4,8 @@ pub(crate) mod authorizer;
 pub(crate) mod cache;
 pub(crate) mod explain;
 pub(crate) mod jwt;
+pub(crate) mod key_strength;
+pub(crate) mod path_pattern;
 pub(crate) mod policy;
 #[cfg(feature = "server")]
 pub(crate) mod presented;

@@ -6,8 +6,11 @@ use std::time::Duration;
 use rustls::pki_types::UnixTime;
 
 use crate::spiffe::authority::SvidType;
-use crate::spiffe::public_key::{Curve, Fingerprint, PublicKey};
+use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
+
+use super::key_strength::KeyStrength;
+use super::path_pattern::PathPattern;
 
 /// What the SVIDs of one trust domain may be and say; the default allows whatever the standards allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,47 +38,6 @@ pub struct Policy {
     pub shared_unscoped: bool,
     /// How strict an SVID is judged.
     pub svid_checks: SvidChecks,
-}
-
-/// A pattern for the path of a SPIFFE ID, as `/ns/*/sa/web` or `/ns/prod/**`: `*` is one segment, `**` at the
-/// end one or more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathPattern(Box<str>);
-
-/// A floor under keys: each level is at least so many bits of security (NIST SP 800-57, part 1, table 2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum KeyStrength {
-    /// RSA from 2048 bits on and every curve.
-    #[default]
-    Bits112,
-    /// RSA from 3072 bits on and every curve.
-    Bits128,
-    /// RSA from 7680 bits on, P-384 and P-521.
-    Bits192,
-    /// P-521; RSA keys of that strength are longer than we accept.
-    Bits256,
-}
-
-fn bit_padding(first: u8) -> usize {
-    usize::try_from(first.leading_zeros()).unwrap_or(0)
-}
-
-impl KeyStrength {
-    /// The level that a key reaches; none if it is below all of them.
-    pub fn of(key: &PublicKey) -> Option<Self> {
-        match key {
-            PublicKey::Rsa { n, .. } => {
-                let bits = n.len() * 8 - n.first().map_or(0, |first| bit_padding(*first));
-                [(7680, Self::Bits192), (3072, Self::Bits128), (2048, Self::Bits112)]
-                    .into_iter()
-                    .find_map(|(least, strength)| (bits >= least).then_some(strength))
-            }
-            PublicKey::Ec { curve: Curve::P384, .. } => Some(Self::Bits192),
-            PublicKey::Ec { curve: Curve::P521, .. } => Some(Self::Bits256),
-            PublicKey::Ec { curve: Curve::P256, .. } | PublicKey::Ed25519 { .. } => Some(Self::Bits128),
-        }
-    }
 }
 
 /// How strict an SVID is judged where the standard binds its issuer, not us.

@@ -6,8 +6,8 @@ use crate::spiffe::bundle::Authorities;
 
 use super::certificate::{Certificate, unreadable};
 use super::key;
+use super::key_strength::KeyStrength;
 use super::names::{RelativeNames, relative_names};
-use super::policy::KeyStrength;
 use super::rejection::{Fault, Place, Rejection};
 
 /// A certificate that may stand in a path above the leaf.
