@@ -47,6 +47,11 @@ impl Moment {
         }
     }
 
+    /// Whether it is at most the second `last`.
+    pub(super) fn is_until(&self, last: UnixTime) -> bool {
+        self.check(i64::MIN, seconds(last)).is_ok()
+    }
+
     pub(super) fn instant(&self) -> UnixTime {
         self.instant
     }

@@ -121,6 +121,7 @@ impl Rejection {
         match self {
             Self::UnknownTrustDomain { .. } | Self::BundleStale { .. } | Self::DomainRevoked { .. } => true,
             Self::Certificate { fault, .. } => matches!(fault, Fault::NotYetValid { .. } | Fault::Expired { .. }),
+            Self::Policy(breach) => matches!(breach, PolicyBreach::NotAfter { .. } | PolicyBreach::Lifetime { .. }),
             Self::VerdictLapsed { .. } => true,
             _ => false,
         }

@@ -115,6 +115,7 @@ impl<'a> Svid<'a> {
         let rules = SvidRules { trust_domain: self.spiffe_id.trust_domain(), policy: domain.policy(), usage, at };
         let pool = Pool::new(domain.anchors(), self.intermediates());
         let path = find_path(&self.leaf, &pool, &rules, means)?;
+        domain.policy().check_x509(&self.spiffe_id, at).map_err(Rejection::Policy)?;
         lapses.extend(rules.lapses(&path));
         lapses.sort_unstable();
         lapses.dedup();
@@ -187,8 +188,7 @@ fn bounds(path: &[Step<'_, '_>], policy: &Policy) -> (UnixTime, UnixTime) {
     let time = |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
     let starts = path.iter().map(|step| step.certificate.not_before);
     let ends = path.iter().map(|step| step.certificate.not_after);
-    let (not_before, not_after) = (time(starts.max().unwrap_or(i64::MAX)), time(ends.min().unwrap_or(i64::MIN)));
-    (not_before, policy.not_after.map_or(not_after, |end| end.min(not_after)))
+    (time(starts.max().unwrap_or(i64::MAX)), policy.until(time(ends.min().unwrap_or(i64::MIN))))
 }
 
 /// The last certificate of a path, an authority.
