@@ -1,8 +1,10 @@
 //! How strong a key is, read without the cost of a whole check: whoever uses it checks the point.
 
 use rustls::pki_types::{AlgorithmIdentifier, alg_id};
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::spiffe::public_key::{PublicKey, PublicKeyError};
+use crate::spiffe::public_key::{Fingerprint, PublicKey, PublicKeyError};
 
 use super::certificate::Key;
 use super::der::{INTEGER, Reader, SEQUENCE};
@@ -25,6 +27,12 @@ pub(super) fn strength(key: &Key<'_>) -> Result<KeyStrength, Fault> {
         () if is(alg_id::ED25519) => Err(Fault::UnusableKey(PublicKeyError::NotOnCurve)),
         () => Err(Fault::UnusableKey(PublicKeyError::Unsupported)),
     }
+}
+
+/// The RFC 7638 thumbprint of a key, whatever certificate it stands in.
+pub(super) fn thumbprint(key: &Key<'_>) -> Result<Fingerprint, PublicKeyError> {
+    let (_, info) = SubjectPublicKeyInfo::from_der(&key.info).map_err(|_| PublicKeyError::Unsupported)?;
+    Ok(PublicKey::from_spki(&info)?.thumbprint())
 }
 
 fn rsa(key: &[u8]) -> Result<KeyStrength, Fault> {

@@ -28,6 +28,7 @@ mod moment;
 mod name_constraints;
 mod names;
 mod path;
+mod path_policy;
 mod pool;
 mod signature;
 mod signer;

@@ -88,20 +88,27 @@ impl<'a> NameConstraints<'a> {
 }
 
 /// Whether the URI subtrees that signing certificates permit, intersected, are exactly one trust domain.
+///
+/// Not so if none of them permits any URI, since then they permit all; what is excluded narrows nothing to one
+/// domain. More subtrees, or more pairs to compare, than make sense are not so either.
 pub(super) fn is_scoped_to<'c>(
     constraints: impl Iterator<Item = &'c NameConstraints<'c>>,
     trust_domain: &TrustDomain,
 ) -> bool {
     let mut scope: Option<Vec<Hosts<'c>>> = None;
     for one in constraints {
-        let Ok(subtrees) = Subtrees::of(&one.permitted).collect::<Result<Vec<_>, _>>() else { return false };
+        let subtrees = Subtrees::of(&one.permitted).take(MAX_SCOPE + 1).collect::<Result<Vec<_>, _>>();
+        let Ok(subtrees) = subtrees else { return false };
         let permitted: Vec<_> = subtrees.iter().filter_map(Subtree::hosts).collect();
+        if subtrees.len() > MAX_SCOPE {
+            return false;
+        }
         if permitted.is_empty() {
             continue;
         }
         scope = match scope {
             None => Some(permitted),
-            Some(scope) if scope.len() * permitted.len() > MAX_SCOPE_COMPARISONS => return false,
+            Some(scope) if scope.len() * permitted.len() > MAX_SCOPE => return false,
             Some(scope) => {
                 let pairs = scope.iter().flat_map(|a| permitted.iter().map(move |b| a.intersect(b)));
                 Some(pairs.flatten().collect())
@@ -111,8 +118,8 @@ pub(super) fn is_scoped_to<'c>(
     scope.is_some_and(|scope| !scope.is_empty() && scope.iter().all(|hosts| hosts.is_exactly(trust_domain.as_str())))
 }
 
-/// More make no sense in the path of one trust domain.
-const MAX_SCOPE_COMPARISONS: usize = 10_000;
+/// Subtrees of one certificate, and pairs of them with what those before permit.
+const MAX_SCOPE: usize = 1_000;
 
 /// The names that constraints apply to: alternative ones, the subject, and its e-mail addresses if there
 /// is none among the former.

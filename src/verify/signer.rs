@@ -6,6 +6,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 use super::certificate::Certificate;
 use super::moment::Moment;
 use super::path::{Rules, Step};
+use super::path_policy::check_path;
 use super::policy::{Lapse, Policy, SvidChecks};
 use super::pool::Candidate;
 use super::rejection::{Fault, Rejection};
@@ -33,8 +34,8 @@ impl Rules for SvidRules<'_> {
         signer.key_strength().map(drop)
     }
 
-    fn check_path(&self, _path: &[Step<'_, '_>]) -> Result<(), Rejection> {
-        Ok(())
+    fn check_path(&self, path: &[Step<'_, '_>]) -> Result<(), Rejection> {
+        check_path(self.policy, self.trust_domain, path)
     }
 }
 
