@@ -154,11 +154,7 @@ fn refuse(trust_domain: &TrustDomain, accepted: &Accepted, bundle: &Bundle) -> R
 
 /// The part of step 3 that concerns single keys.
 fn reused(trust_domain: &TrustDomain, bundle: &Bundle, owners: &KeyOwners) -> Vec<Reused> {
-    let foreign = bundle.authorities().iter().filter_map(|authority| {
-        let owner = owners.other_owner(trust_domain, authority)?.clone();
-        Some(Reused { id: authority.id(), key: authority.key_thumbprint(), owner })
-    });
-    foreign.collect()
+    bundle.authorities().iter().filter_map(|authority| owners.reused(trust_domain, authority)).collect()
 }
 
 /// Step 4: orders a document against what was accepted (Federation §4.2, SEQ-04 to SEQ-06).

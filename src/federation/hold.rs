@@ -1,5 +1,7 @@
 //! Why a document, or a part of it, is not trusted.
 
+use std::fmt;
+
 use crate::spiffe::authority::AuthorityId;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -50,11 +52,38 @@ impl Hold {
 
 /// A key that waits because it is another domain's (BND-20); the rest of its document counts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("key {key} also belongs to {owner}; it stays untrusted here until the owner drops it")]
+#[error("key {key} also belongs to {owner}; it stays untrusted here until the owner drops it{remedy}")]
 pub(crate) struct Reused {
     pub(crate) id: AuthorityId,
     pub(crate) key: Fingerprint,
     pub(crate) owner: TrustDomain,
+    pub(crate) remedy: Remedy,
+}
+
+/// What would let both domains have the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// To declare it shared in these relationships, which don't.
+    Declare(Vec<TrustDomain>),
+    /// Nothing: one of them signs tokens with it.
+    NotShareable,
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotShareable => f.write_str(": a key that signs tokens can't be shared"),
+            Self::Declare(lacking) => {
+                let sections: Vec<_> = lacking.iter().map(|domain| format!("[federation.\"{domain}\"]")).collect();
+                write!(
+                    f,
+                    ", or, if they share a CA on purpose, until shared_authorities of {} ",
+                    sections.join(" and ")
+                )?;
+                f.write_str(if sections.len() == 1 { "lists it" } else { "list it" })
+            }
+        }
+    }
 }
 
 impl Reused {
