@@ -92,6 +92,10 @@ fn authority(sign: &str, authority: &AuthoritySummary, now: Timestamp, page: &mu
     let expiry = authority.not_after.map(|at| format!(", {} {}", expires(at, now), instant(at, now)));
     page.line(format!("{sign} {what} {}{subject}{}", authority.kind, expiry.unwrap_or_default()));
     page.line(format!("{sign}   {}", authority.id));
+    // The identity of the others names the key.
+    if authority.id.svid_type() == SvidType::X509Svid {
+        page.line(format!("{sign}   key {}", authority.key_thumbprint));
+    }
 }
 
 fn expires(at: Timestamp, now: Timestamp) -> &'static str {
@@ -133,13 +137,17 @@ bank-b.example: held because of sequence-rollback: sequence went back from 17940
   last seen  2026-11-18T11:05:40Z (1 min ago)
 + X.509 authority P-256, CN=new, expires 2027-02-16T11:06:40Z (in 90 d)
 +   x509:{}
++   key {}
 - X.509 authority P-256, CN=old, expires 2026-11-30T11:06:40Z (in 12 d)
 -   x509:{}
+-   key {}
 ",
                 print("accepted"),
                 print("held"),
                 print("CN=new"),
+                print("key"),
                 print("CN=old"),
+                print("key"),
             )
         );
     }
@@ -169,8 +177,9 @@ bank-b.example: held because of sequence-rollback: sequence went back from 17940
         let lines: Vec<_> = page.as_str().lines().collect();
         assert_eq!(lines[0], "bank-b.example: sequence 7, revision 3, age 50 s, 2 authorities");
         assert_eq!(lines[2], "  X.509 authority P-256, CN=a\\nb, EXPIRED 2026-11-17T11:06:40Z (1 d ago)");
-        assert_eq!(lines[4], "  JWT authority RSA-2048");
-        assert_eq!(lines[5], format!("    jwt:{}:k\\u{{1b}}1", Fingerprint::of(b"key")));
+        assert_eq!(lines[4], format!("    key {}", Fingerprint::of(b"key")));
+        assert_eq!(lines[5], "  JWT authority RSA-2048");
+        assert_eq!(lines[6], format!("    jwt:{}:k\\u{{1b}}1", Fingerprint::of(b"key")));
     }
 
     #[test]

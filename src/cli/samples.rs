@@ -95,6 +95,7 @@ pub(super) fn held() -> HeldStatus {
 pub(super) fn authority(subject: &str, days: i64) -> AuthoritySummary {
     AuthoritySummary {
         id: AuthorityId::X509(Fingerprint::of(subject.as_bytes())),
+        key_thumbprint: Fingerprint::of(b"key"),
         kind: "P-256".into(),
         subject: Some(subject.into()),
         not_before: Some(at(-86_400)),
@@ -105,6 +106,7 @@ pub(super) fn authority(subject: &str, days: i64) -> AuthoritySummary {
 pub(super) fn jwt_authority(key_id: &str) -> AuthoritySummary {
     AuthoritySummary {
         id: AuthorityId::Jwt(Fingerprint::of(b"key"), key_id.into()),
+        key_thumbprint: Fingerprint::of(b"key"),
         kind: "RSA-2048".into(),
         subject: None,
         not_before: None,

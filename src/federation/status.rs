@@ -89,6 +89,8 @@ pub(crate) struct HeldStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AuthoritySummary {
     pub(crate) id: AuthorityId,
+    /// The key itself, whatever certificate it is in: what `shared_authorities` lists.
+    pub(crate) key_thumbprint: Fingerprint,
     /// `RSA-2048`, `P-256`, ...
     pub(crate) kind: String,
     pub(crate) subject: Option<String>,
@@ -105,6 +107,7 @@ impl From<&Authority> for AuthoritySummary {
         };
         Self {
             id: authority.id(),
+            key_thumbprint: authority.key_thumbprint(),
             kind: authority.key().kind(),
             subject: certificate.map(|certificate| certificate.subject().to_owned()),
             not_before: certificate.map(|certificate| instant(certificate.not_before())),

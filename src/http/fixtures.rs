@@ -107,7 +107,14 @@ pub(super) fn relationship(full: bool) -> RelationshipStatus {
     let (at, digest) = (Timestamp::from_secs(1_800_000_000), Fingerprint::of(b""));
     let (code, detail) = ("some-code".to_owned(), "words".to_owned());
     let id = format!("jwt:{digest}:a key").parse().unwrap();
-    let authority = AuthoritySummary { id, kind: "P-256".into(), subject: None, not_before: Some(at), not_after: None };
+    let authority = AuthoritySummary {
+        id,
+        key_thumbprint: digest,
+        kind: "P-256".into(),
+        subject: None,
+        not_before: Some(at),
+        not_after: None,
+    };
     let added = vec![authority.clone()];
     let held = HeldStatus {
         digest,
