@@ -10,7 +10,7 @@ use crate::federation::relationship::{ChangeControl, EndpointProfile, Federation
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::{Config, EndpointConfig};
+use super::{Config, EndpointConfig, policy};
 
 /// What `comity config check` prints: the values in force, and what is wrong with the files of keys and
 /// certificates, which may come later than the configuration.
@@ -71,8 +71,10 @@ fn relationship(relationship: &FederationRelationship) -> String {
         ChangeControl::Manual => "manual",
     };
     let stale = relationship.maximum_staleness.map_or_else(|| "never".into(), |age| format!("after {}", text(age)));
+    let policy = Some(policy::shown(&relationship.policy)).filter(|said| !said.is_empty());
+    let policy = policy.map(|said| format!("; SVIDs: {said}")).unwrap_or_default();
     format!(
-        "{trust_domain} at {} ({} by {by}), change control {control}, stale {stale}, polled every {} to {}",
+        "{trust_domain} at {} ({} by {by}), change control {control}, stale {stale}, polled every {} to {}{policy}",
         endpoint.url,
         endpoint.profile.as_str(),
         text(poll.minimum()),

@@ -6,12 +6,13 @@ mod endpoint_files;
 mod keys;
 mod layers;
 mod places;
+mod policy;
 mod problem;
 mod relationship;
 mod section;
 pub(crate) mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::authorities::files::AuthorityFiles;
 use crate::federation::relationship::FederationRelationship;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::telemetry::LogConfig;
+use crate::verify::policy::Policy;
 
 pub(crate) use self::describe::describe;
 pub(crate) use self::endpoint_files::check_endpoint_files;
@@ -96,6 +98,12 @@ pub(crate) fn load(
 ) -> Result<Config, ConfigErrors> {
     let merged = layers::merge(file, environment, flags)?;
     check::check(&merged, file, environment)
+}
+
+/// Reads nothing but the policies of the relationships in a file, those of `*` included: a whole configuration will
+/// do, and a file without endpoints too.
+pub(crate) fn policies(file: &Path) -> Result<BTreeMap<TrustDomain, Policy>, ConfigErrors> {
+    policy::policies(&layers::merge(Some(file), &HashMap::new(), &[])?, file)
 }
 
 /// The environment of this process, without what is no text.

@@ -20,16 +20,12 @@ use crate::spiffe::trust_domain::TrustDomain;
 
 use super::EndpointKind;
 use super::check::{DAY, MINUTE};
+use super::policy;
 use super::section::Section;
 
 /// Reads all relationships; `*` holds policy for those that don't say otherwise.
 pub(super) fn relationships(federation: &Section<'_>, own: Option<&TrustDomain>) -> Vec<FederationRelationship> {
-    let defaults = federation.section("*");
-    for name in ["endpoint_url", "profile", "endpoint_spiffe_id", "bootstrap_bundle", "root_certificates"] {
-        if defaults.is_written(name) {
-            defaults.refuse(name, "belongs to one relationship, not to all");
-        }
-    }
+    let defaults = defaults(federation);
     let names = federation.names().into_iter().filter(|name| *name != "*");
     let relationship = |name: &str| {
         let trust_domain = trust_domain(federation, name, own);
@@ -38,7 +34,17 @@ pub(super) fn relationships(federation: &Section<'_>, own: Option<&TrustDomain>)
     names.filter_map(relationship).collect()
 }
 
-fn trust_domain(federation: &Section<'_>, name: &str, own: Option<&TrustDomain>) -> Option<TrustDomain> {
+/// The section `*`.
+pub(super) fn defaults<'a>(federation: &Section<'a>) -> Section<'a> {
+    let defaults = federation.section("*");
+    let endpoint = ["endpoint_url", "profile", "endpoint_spiffe_id", "bootstrap_bundle", "root_certificates"];
+    for name in endpoint.into_iter().chain(policy::OF_ONE_RELATIONSHIP).filter(|name| defaults.is_written(name)) {
+        defaults.refuse(name, "belongs to one relationship, not to all");
+    }
+    defaults
+}
+
+pub(super) fn trust_domain(federation: &Section<'_>, name: &str, own: Option<&TrustDomain>) -> Option<TrustDomain> {
     match name.parse() {
         Ok(name) if Some(&name) == own => {
             federation.refuse(name.as_str(), "is our own trust domain; a relationship is with another one");
@@ -63,6 +69,7 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
     let maximum_staleness = maximum_staleness(section, poll);
     let redirects = section.integer("redirects", 0..=5);
     let allow_link_local = section.boolean("allow_link_local");
+    let policy = policy::policy(section);
     if section.is_written("key_notice") && change_control.is_some_and(|control| control != ChangeControl::Overlapping) {
         section.refuse("key_notice", "counts only with change_control = \"overlapping\"");
     }
@@ -81,6 +88,7 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
         key_notice,
         maximum_staleness: maximum_staleness?,
         poll: poll?,
+        policy: Arc::new(policy?),
     })
 }
 

@@ -190,19 +190,32 @@ impl<'a> Section<'a> {
     /// Several paths: a list, one text, or commas between them in the environment and in flags.
     pub(super) fn paths(&self, name: &str) -> Vec<PathBuf> {
         let Some(value) = self.value(name) else { return Vec::new() };
-        let texts: Option<Vec<&str>> = match &value.kind {
-            ValueKind::String(text) if is_from_process(value) => Some(text.split(',').map(str::trim).collect()),
-            ValueKind::String(text) => Some(vec![text]),
-            ValueKind::Array(values) => values.iter().map(as_text).collect(),
-            _ => None,
-        };
-        match texts {
+        match texts(value) {
             Some(texts) if !texts.contains(&"") => texts.iter().map(|text| self.resolve(name, text)).collect(),
             _ => {
                 self.refuse(name, format!("{} is not a list of paths such as [\"/etc/comity/ca/\"]", shown(value)));
                 Vec::new()
             }
         }
+    }
+
+    /// Several texts, written as [`paths`](Self::paths) are, each read by `parse`; none if the key is absent.
+    pub(super) fn list<T, E: ToString>(
+        &self,
+        name: &str,
+        right: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Vec<T>> {
+        let Some(value) = self.value(name) else { return Some(Vec::new()) };
+        let Some(texts) = texts(value) else {
+            self.refuse(name, format!("{} is not a list of {right}", shown(value)));
+            return None;
+        };
+        let read =
+            |text: &str| parse(text).map_err(|error| self.refuse(name, format!("{text:?}: {}", error.to_string())));
+        // All of them are read, so that every mistake is told.
+        let read: Vec<_> = texts.into_iter().map(read).collect();
+        read.into_iter().collect::<Result<_, _>>().ok()
     }
 
     fn within<T: PartialOrd + Copy>(
@@ -265,6 +278,16 @@ fn first_origin(value: &Value) -> Option<&str> {
 fn member<'a>(table: &'a Value, name: &str) -> Option<&'a Value> {
     match &table.kind {
         ValueKind::Table(table) => table.get(name).filter(|value| value.kind != ValueKind::Nil),
+        _ => None,
+    }
+}
+
+/// A list of texts, one text, or commas between them where there are no lists.
+fn texts(value: &Value) -> Option<Vec<&str>> {
+    match &value.kind {
+        ValueKind::String(text) if is_from_process(value) => Some(text.split(',').map(str::trim).collect()),
+        ValueKind::String(text) => Some(vec![text]),
+        ValueKind::Array(values) => values.iter().map(as_text).collect(),
         _ => None,
     }
 }

@@ -259,6 +259,9 @@ impl Known {
         let waiting = self.held.iter().map(|held| Timestamp::from_secs(held.first_seen)).min();
         let stale_at = self.stale_at(relationship.maximum_staleness);
         let begun = self.progress.begun.unwrap_or(now);
+        if let Some(expired_at) = relationship.expires_at().filter(|at| *at <= now) {
+            return (RelationshipState::Expired, expired_at);
+        }
         match () {
             () if self.bundle.is_none() => match waiting {
                 Some(since) => (RelationshipState::Held, since),

@@ -1,9 +1,13 @@
 //! What can be asked of a running poller.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use crate::spiffe::public_key::Fingerprint;
 use crate::store::error::StoreError;
+
+use super::relationship::FederationRelationship;
 
 /// An order to a poller, answered when it is done.
 pub(crate) enum Order {
@@ -11,6 +15,8 @@ pub(crate) enum Order {
     Refresh(oneshot::Sender<()>),
     /// Poll now, if the budget for unplanned polls allows it.
     Early,
+    /// Go on under another policy; all else is the same.
+    Policy(Arc<FederationRelationship>),
     /// Accept the held document with this digest.
     Accept(Fingerprint, oneshot::Sender<Result<(), OrderError>>),
     /// Reject it.

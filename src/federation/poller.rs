@@ -57,8 +57,8 @@ pub(crate) struct Poller {
     /// Conditional polls since the last unconditional one.
     conditional: u32,
     known: Known,
-    /// The end of trust that the feed was told of when it came.
-    lapsed: Option<Timestamp>,
+    /// The ends of trust that the feed was told of when they came.
+    lapsed: Vec<Timestamp>,
     /// The store goes on from another state than ours.
     superseded: bool,
 }
@@ -71,7 +71,17 @@ impl Poller {
         orders: mpsc::Receiver<Order>,
     ) -> Self {
         let known = seen.load().known.clone();
-        Self { relationship, shared, seen, orders, etag: None, conditional: 0, known, lapsed: None, superseded: false }
+        Self {
+            relationship,
+            shared,
+            seen,
+            orders,
+            etag: None,
+            conditional: 0,
+            known,
+            lapsed: Vec::new(),
+            superseded: false,
+        }
     }
 
     /// Polls until told to stop, or until the store goes on without it: whoever starts the next one takes up
@@ -117,6 +127,10 @@ impl Poller {
                 self.poll().await;
                 self.shared.early_polls.done(&self.relationship.trust_domain, self.known.revision != before);
                 Some(self.plan())
+            }
+            Order::Policy(relationship) => {
+                self.relationship = relationship;
+                None
             }
             Order::Accept(digest, done) => {
                 drop(done.send(self.approve(digest).await));
@@ -276,8 +290,7 @@ impl Poller {
         }
         let snapshot = self.shared.feed.snapshot();
         let trust = snapshot.domain(&self.relationship.trust_domain);
-        let bundle = trust.map(|trust| trust.bundle().clone());
-        Ok(self.shared.client.authentication(&self.relationship.endpoint.profile, bundle)?)
+        Ok(self.shared.client.authentication(&self.relationship.endpoint.profile, trust.map(|trust| &**trust))?)
     }
 
     /// An answer that a cache kept for longer than the hint says nothing about now.
@@ -320,18 +333,25 @@ impl Poller {
         Instant::now() + wait
     }
 
-    /// When the bundle lapses by time alone, if the feed was not told yet: at once if a poll took longer.
+    /// When trust ends by time alone, if the feed was not told yet: at once if a poll took longer.
     fn lapse(&self) -> Option<Instant> {
-        let at = self.known.stale_at(self.relationship.maximum_staleness).filter(|at| self.lapsed != Some(*at))?;
+        let at = self.ends().filter(|at| !self.lapsed.contains(at)).min()?;
         Some(Instant::now() + at.since(self.shared.clock.now()).min(LONGEST_SLEEP))
     }
 
     fn announce_lapse(&mut self) {
-        let at = self.known.stale_at(self.relationship.maximum_staleness);
-        if at.is_some_and(|at| at <= self.shared.clock.now()) {
-            self.lapsed = at;
+        let now = self.shared.clock.now();
+        let past: Vec<_> = self.ends().filter(|at| *at <= now).collect();
+        if past.iter().any(|at| !self.lapsed.contains(at)) {
+            self.lapsed = past;
             self.shared.feed.lapse(&self.relationship.trust_domain);
         }
+    }
+
+    /// When the bundle is too old, and when the relationship is over.
+    fn ends(&self) -> impl Iterator<Item = Timestamp> {
+        let stale_at = self.known.stale_at(self.relationship.maximum_staleness);
+        stale_at.into_iter().chain(self.relationship.expires_at())
     }
 }
 

@@ -120,6 +120,7 @@ impl Pollers {
             let domain = &handle.relationship.trust_domain;
             match wanted.get(domain) {
                 Some(relationship) if *relationship == handle.relationship => {}
+                Some(relationship) if self.change_policy(&handle, relationship) => {}
                 Some(_) => self.halt(domain).await,
                 None => failed |= self.end(domain).await.is_err(),
             }
@@ -149,6 +150,21 @@ impl Pollers {
             }
         }
         failed
+    }
+
+    /// Puts another policy in force at once, if nothing else changes; false if the poller has to be started anew.
+    fn change_policy(&self, handle: &Handle, relationship: &Arc<FederationRelationship>) -> bool {
+        if !relationship.differs_in_policy_only(&handle.relationship) {
+            return false;
+        }
+        let domain = &relationship.trust_domain;
+        self.shared.feed.set_policy(domain, relationship.policy.clone());
+        info!(trust_domain = %domain, "policy changed");
+        let told = handle.orders.try_send(Order::Policy(relationship.clone())).is_ok();
+        if told {
+            self.handles.insert(domain, Handle { relationship: relationship.clone(), ..handle.clone() });
+        }
+        told
     }
 
     /// Ends a relationship and trust in it together: readers first, then the store (REL-06).
@@ -186,10 +202,8 @@ impl Pollers {
     ) -> Result<(), StoreError> {
         let domain = &relationship.trust_domain;
         let known = self.known(&relationship, stored).await?;
-        match known.trusted(relationship.maximum_staleness) {
-            Some(trusted) => self.shared.feed.set(domain, trusted),
-            None => self.shared.feed.remove(domain),
-        }
+        let trusted = known.trusted(relationship.maximum_staleness);
+        self.shared.feed.begin(domain, relationship.policy.clone(), trusted);
         let seen = Arc::new(ArcSwap::from_pointee(Progressed { known, next_poll: None }));
         let (sender, orders) = mpsc::channel(ORDERS);
         let handle = Handle { relationship: relationship.clone(), orders: sender, seen: seen.clone() };

@@ -12,6 +12,9 @@ use url::Url;
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
+use crate::verify::policy::Policy;
+
+use super::timestamp::Timestamp;
 
 /// One-way trust in a foreign domain: its bundle endpoint, how that is authenticated, and our policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,9 +33,21 @@ pub(crate) struct FederationRelationship {
     pub(crate) maximum_staleness: Option<Duration>,
     /// Bounds on the poll interval.
     pub(crate) poll: PollPolicy,
+    /// What the domain's SVIDs may be and say.
+    pub(crate) policy: Arc<Policy>,
 }
 
 impl FederationRelationship {
+    /// The first second after its end, if it has one.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        self.policy.not_after.map(|last| Timestamp::from(last).after(Duration::from_secs(1)))
+    }
+
+    /// Whether this is the same relationship but for the terms of verification.
+    pub(crate) fn differs_in_policy_only(&self, other: &Self) -> bool {
+        Self { policy: other.policy.clone(), ..self.clone() } == *other
+    }
+
     /// How long a new key must have been public before `overlapping` accepts it: as configured, else
     /// three refresh hints within the poll bounds, at least 15 min.
     pub(crate) fn key_notice(&self, refresh_hint: Option<Duration>) -> Duration {

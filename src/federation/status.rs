@@ -25,6 +25,8 @@ pub(crate) enum RelationshipState {
     Held,
     /// The endpoint can't be authenticated any more; only an operator reopens it (FEC-14).
     NeedsBootstrap,
+    /// It was agreed until a day that has passed: everything of this domain is refused.
+    Expired,
 }
 
 /// One relationship, as `comity federation status` and `GET /v1/relationships/{td}` show it.

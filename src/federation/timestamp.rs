@@ -1,6 +1,7 @@
 //! Wall-clock instants in records, answers and logs.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::UnixTime;
@@ -60,10 +61,24 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let time = humantime::parse_rfc3339(&String::deserialize(deserializer)?).map_err(de::Error::custom)?;
-        let since = time.duration_since(SystemTime::UNIX_EPOCH).map_err(de::Error::custom)?;
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A fraction of a second is dropped.
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let time = humantime::parse_rfc3339(text).map_err(|_| TimestampError)?;
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| TimestampError)?;
         Ok(Self(since.as_secs()))
     }
 }
+
+/// A text that is no RFC 3339 instant in UTC since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an instant in UTC such as 2027-12-31T23:59:59Z")]
+pub(crate) struct TimestampError;
 
 const LATEST: u64 = 253_402_300_799;

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
+use crate::verify::policy::Policy;
 use crate::verify::snapshot::{DomainTrust, TrustSnapshot};
 use crate::verify::trust::{Trust, TrustWriter};
 
@@ -39,6 +40,9 @@ pub(crate) struct Trusted {
 struct State {
     generation: u64,
     trusted: BTreeMap<TrustDomain, Trusted>,
+    /// The terms of each relationship, whether there is a bundle yet or not.
+    policies: BTreeMap<TrustDomain, Arc<Policy>>,
+    own: Option<TrustDomain>,
     owners: KeyOwners,
 }
 
@@ -73,24 +77,44 @@ impl TrustFeed {
         let mut state = self.lock();
         let domain = bundle.trust_domain().clone();
         let affected = state.owners.set_own(&domain, bundle.authorities());
+        state.own = Some(domain.clone());
         state.trusted.insert(domain.clone(), Trusted { bundle, revision: 0, until: None, since: Vec::new() });
         self.publish(state, domain, affected);
+    }
+
+    /// A relationship's terms, and what is already trusted of its domain.
+    pub(crate) fn begin(&self, domain: &TrustDomain, policy: Arc<Policy>, trusted: Option<Trusted>) {
+        let mut state = self.lock();
+        let mut affected = state.set_policy(domain, policy);
+        match trusted {
+            Some(trusted) => affected.extend(state.set_trusted(domain, trusted)),
+            None => affected.extend(state.end_trust(domain)),
+        }
+        self.publish(state, domain.clone(), affected);
+    }
+
+    /// Other terms for a domain, and at once.
+    pub(crate) fn set_policy(&self, domain: &TrustDomain, policy: Arc<Policy>) {
+        let mut state = self.lock();
+        let affected = state.set_policy(domain, policy);
+        self.publish(state, domain.clone(), affected);
     }
 
     /// What a foreign domain is trusted with from now on.
     pub(crate) fn set(&self, domain: &TrustDomain, trusted: Trusted) {
         let mut state = self.lock();
-        let dated = trusted.bundle.authorities().iter().zip(trusted.since.iter().copied());
-        let affected = state.owners.set_foreign(domain, dated);
-        state.trusted.insert(domain.clone(), trusted.clone());
+        let affected = state.set_trusted(domain, trusted);
         self.publish(state, domain.clone(), affected);
     }
 
     /// Ends trust in a domain at once (REL-06).
     pub(crate) fn remove(&self, domain: &TrustDomain) {
         let mut state = self.lock();
-        if state.trusted.remove(domain).is_some() {
-            let affected = state.owners.set_foreign(domain, std::iter::empty());
+        let mut affected = state.set_policy(domain, Arc::default());
+        state.policies.remove(domain);
+        let was_trusted = state.trusted.contains_key(domain);
+        affected.extend(state.end_trust(domain));
+        if was_trusted || !affected.is_empty() {
             self.publish(state, domain.clone(), affected);
         }
     }
@@ -100,8 +124,9 @@ impl TrustFeed {
         let mut state = self.lock();
         let Some(known) = state.trusted.get_mut(domain) else { return };
         *known = trusted;
-        let entry = effective(&state, domain);
-        self.snapshot.store(self.trust.load().updated(state.generation, [(domain.clone(), entry)]));
+        let snapshot = self.trust.load();
+        let entry = state.effective(domain, &snapshot);
+        self.snapshot.store(snapshot.updated(state.generation, [(domain.clone(), entry)]));
     }
 
     /// Announces a change of state that time alone brought.
@@ -114,9 +139,10 @@ impl TrustFeed {
 
     fn publish(&self, mut state: MutexGuard<'_, State>, domain: TrustDomain, affected: Vec<TrustDomain>) {
         state.generation += 1;
-        let changes =
-            std::iter::once(domain).chain(affected).map(|domain| (domain.clone(), effective(&state, &domain)));
-        self.snapshot.store(self.trust.load().updated(state.generation, changes));
+        let snapshot = self.trust.load();
+        let entry = |domain: TrustDomain| (domain.clone(), state.effective(&domain, &snapshot));
+        let changes = std::iter::once(domain).chain(affected).map(entry);
+        self.snapshot.store(snapshot.updated(state.generation, changes));
         self.changed.send_replace(state.generation);
     }
 
@@ -125,15 +151,57 @@ impl TrustFeed {
     }
 }
 
-/// The domain's entry without the keys that belong to another domain.
-fn effective(state: &State, domain: &TrustDomain) -> Option<DomainTrust> {
-    let trusted = state.trusted.get(domain)?;
-    let foreign = |authority: &_| state.owners.other_owner(domain, authority).is_some();
-    let bundle = match trusted.bundle.authorities().iter().any(foreign) {
-        true => Arc::new(trusted.bundle.retain(|authority| !foreign(authority))),
-        false => trusted.bundle.clone(),
-    };
-    Some(DomainTrust::new(bundle, trusted.revision).with_trusted_until(trusted.until.map(Into::into)))
+impl State {
+    /// Returns the domains whose entries may be others by that, as all of these do.
+    fn set_policy(&mut self, domain: &TrustDomain, policy: Arc<Policy>) -> Vec<TrustDomain> {
+        let shared = self.owners.shared_keys();
+        let mut affected = self.owners.set_shared(domain, &policy.shared_keys);
+        self.policies.insert(domain.clone(), policy);
+        if shared != self.owners.shared_keys() {
+            affected.extend(self.own.clone());
+        }
+        affected
+    }
+
+    fn set_trusted(&mut self, domain: &TrustDomain, trusted: Trusted) -> Vec<TrustDomain> {
+        let dated = trusted.bundle.authorities().iter().zip(trusted.since.iter().copied());
+        let affected = self.owners.set_foreign(domain, dated);
+        self.trusted.insert(domain.clone(), trusted);
+        affected
+    }
+
+    fn end_trust(&mut self, domain: &TrustDomain) -> Vec<TrustDomain> {
+        self.trusted.remove(domain);
+        self.owners.set_foreign(domain, std::iter::empty())
+    }
+
+    /// The domain's entry without the keys that belong to another domain. What is in the snapshot already stays,
+    /// with all that was read and concluded from it, where only time has passed.
+    fn effective(&self, domain: &TrustDomain, snapshot: &TrustSnapshot) -> Option<DomainTrust> {
+        let Trusted { bundle, revision, until, .. } = self.trusted.get(domain)?;
+        let foreign = |authority: &_| self.owners.other_owner(domain, authority).is_some();
+        let bundle = match bundle.authorities().iter().any(foreign) {
+            true => Arc::new(bundle.retain(|authority| !foreign(authority))),
+            false => bundle.clone(),
+        };
+        let policy = self.policy(domain);
+        let is_same = |known: &&Arc<DomainTrust>| {
+            known.revision() == *revision && *known.bundle() == bundle && *known.policy() == policy
+        };
+        let trust = match snapshot.domain(domain).filter(is_same) {
+            Some(known) => DomainTrust::clone(known),
+            None => DomainTrust::new(bundle, *revision).with_policy(policy),
+        };
+        Some(trust.with_trusted_until(until.map(Into::into)))
+    }
+
+    /// Our own domain has no relationship: its paths over a key that any of those declares shared must be scoped.
+    fn policy(&self, domain: &TrustDomain) -> Arc<Policy> {
+        match self.own.as_ref() == Some(domain) {
+            true => Arc::new(Policy { shared_keys: self.owners.shared_keys(), ..Policy::default() }),
+            false => self.policies.get(domain).cloned().unwrap_or_default(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -237,5 +305,85 @@ mod tests {
         assert_eq!(shown(&feed), keys([("b", 1), ("own", 1)]), "nor by a confirmation");
         feed.set_own(bundle("own", [FIXTURES[3].x509()]));
         assert_eq!(shown(&feed), keys([("b", 2), ("own", 1)]), "until we drop them");
+    }
+
+    fn on(policy: Policy) -> Arc<Policy> {
+        Arc::new(policy)
+    }
+
+    fn entry(feed: &TrustFeed, name: &str) -> Arc<DomainTrust> {
+        feed.snapshot().domain(&domain(name)).unwrap().clone()
+    }
+
+    #[test]
+    fn what_was_read_from_a_bundle_stays_while_only_time_passes() {
+        let feed = TrustFeed::new();
+        let policy = on(Policy { scoped_paths: true, ..Policy::default() });
+        let ours = bundle("b", [FIXTURES[1].x509(), FIXTURES[2].x509()]);
+        feed.set_own(bundle("own", [FIXTURES[1].x509()]));
+        feed.begin(&domain("b"), policy.clone(), Some(trusted(ours.clone(), 1, 9)));
+        let first = entry(&feed, "b");
+        assert_eq!((first.bundle().authorities().len(), **first.policy() == *policy), (1, true));
+        for step in ["confirmed", "lapsed", "told the same policy", "set again", "another domain changed"] {
+            match step {
+                "confirmed" => feed.extend(&domain("b"), trusted(ours.clone(), 1, 20)),
+                "lapsed" => feed.lapse(&domain("b")),
+                "told the same policy" => feed.set_policy(&domain("b"), on(Policy::clone(&policy))),
+                "set again" => feed.set(&domain("b"), trusted(Arc::new(Bundle::clone(&ours)), 1, 30)),
+                _ => feed.set(&domain("c"), trusted(bundle("c", [FIXTURES[1].x509()]), 1, 9)),
+            }
+            assert!(Arc::ptr_eq(entry(&feed, "b").bundle(), first.bundle()), "{step}");
+            assert!(Arc::ptr_eq(entry(&feed, "b").policy(), first.policy()), "{step}");
+        }
+        assert_eq!(entry(&feed, "b").trusted_until(), Some(at(30).into()));
+        for step in ["another policy", "another revision", "another bundle"] {
+            let before = entry(&feed, "b");
+            match step {
+                "another policy" => feed.set_policy(&domain("b"), on(Policy::default())),
+                "another revision" => feed.set(&domain("b"), Trusted { revision: 2, ..trusted(ours.clone(), 1, 30) }),
+                _ => feed.set(&domain("b"), trusted(bundle("b", [FIXTURES[2].x509(), FIXTURES[3].x509()]), 1, 30)),
+            }
+            assert!(!Arc::ptr_eq(entry(&feed, "b").bundle(), before.bundle()), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_policy_outlives_bundles_and_ends_with_the_relationship() {
+        let feed = TrustFeed::new();
+        let policy = on(Policy { scoped_paths: true, ..Policy::default() });
+        feed.begin(&domain("b"), policy.clone(), None);
+        feed.set(&domain("b"), trusted(bundle("b", [FIXTURES[1].x509()]), 1, 9));
+        assert_eq!(*entry(&feed, "b").policy(), policy);
+        let generation = feed.snapshot().generation();
+        feed.set_policy(&domain("b"), on(Policy::default()));
+        assert_eq!(**entry(&feed, "b").policy(), Policy::default());
+        assert_eq!(feed.snapshot().generation(), generation + 1);
+        feed.set_policy(&domain("b"), policy);
+        feed.remove(&domain("b"));
+        feed.set(&domain("b"), trusted(bundle("b", [FIXTURES[1].x509()]), 1, 9));
+        assert_eq!(**entry(&feed, "b").policy(), Policy::default());
+    }
+
+    #[test]
+    fn bnd_20_a_shared_ca_is_trusted_where_it_is_declared_and_our_own_paths_over_it_are_held_to_the_same() {
+        let feed = TrustFeed::new();
+        let key = FIXTURES[1].x509().key_thumbprint();
+        let sharing = || on(Policy { shared_keys: [key].into(), ..Policy::default() });
+        let all = || [FIXTURES[1].x509()];
+        feed.set_own(bundle("own", all()));
+        for name in ["a", "b", "c"] {
+            feed.begin(&domain(name), Arc::default(), Some(trusted(bundle(name, all()), 1, 9)));
+        }
+        assert_eq!(shown(&feed), keys([("a", 0), ("b", 0), ("c", 0), ("own", 1)]));
+        assert_eq!(**entry(&feed, "own").policy(), Policy::default());
+        feed.set_policy(&domain("a"), sharing());
+        assert_eq!(shown(&feed), keys([("a", 1), ("b", 0), ("c", 0), ("own", 1)]));
+        assert_eq!(entry(&feed, "own").policy().shared_keys, [key].into());
+        feed.set_policy(&domain("b"), sharing());
+        assert_eq!(shown(&feed), keys([("a", 1), ("b", 1), ("c", 0), ("own", 1)]));
+        feed.remove(&domain("a"));
+        feed.set_policy(&domain("b"), Arc::default());
+        assert_eq!(shown(&feed), keys([("b", 0), ("c", 0), ("own", 1)]));
+        assert_eq!(**entry(&feed, "own").policy(), Policy::default());
     }
 }

@@ -31,7 +31,8 @@ pub(crate) fn status(
         EndpointProfile::HttpsWeb { .. } => None,
     };
     let interval = relationship.poll.interval(progress.refresh_hint.map(Duration::from_secs));
-    let warnings = authorities.map(|authorities| warnings::of_peer(authorities, interval, now)).unwrap_or_default();
+    let of_peer = authorities.map(|authorities| warnings::of_peer(authorities, interval, now)).unwrap_or_default();
+    let warnings = warnings::of_policy(&relationship.policy).into_iter().chain(of_peer).collect();
     RelationshipStatus {
         trust_domain: relationship.trust_domain.clone(),
         endpoint_url: relationship.endpoint.url.to_string(),

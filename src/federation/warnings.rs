@@ -4,10 +4,21 @@ use std::time::Duration;
 
 use crate::spiffe::authority::{AuthorityId, X509Authority};
 use crate::spiffe::bundle::Authorities;
+use crate::verify::policy::Policy;
 
 use super::publisher::OwnKeys;
 use super::status::Warning;
 use super::timestamp::Timestamp;
+
+/// What stands as long as a relationship is configured so.
+pub(crate) fn of_policy(policy: &Policy) -> Option<Warning> {
+    (policy.shared_unscoped && !policy.shared_keys.is_empty()).then(|| Warning {
+        code: "shared-unscoped".into(),
+        detail: "paths over the keys of shared_authorities need no name constraints: whoever has a CA under one of \
+                 them can issue identities of this domain"
+            .into(),
+    })
+}
 
 /// What a peer's accepted authorities announce. `interval` is the one at which we poll it.
 pub(crate) fn of_peer(authorities: &Authorities, interval: Duration, now: Timestamp) -> Vec<Warning> {

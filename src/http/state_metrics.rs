@@ -173,13 +173,14 @@ const NUMBERS: [(&str, &str, Number); 9] = [
     ("comity_relationship_held_documents", "Documents that wait for a decision", |r| u64::try_from(r.held.len()).ok()),
 ];
 
-const STATES: [(RelationshipState, &str); 6] = [
+const STATES: [(RelationshipState, &str); 7] = [
     (RelationshipState::Bootstrapping, "bootstrapping"),
     (RelationshipState::Current, "current"),
     (RelationshipState::Failing, "failing"),
     (RelationshipState::Stale, "stale"),
     (RelationshipState::Held, "held"),
     (RelationshipState::NeedsBootstrap, "needs_bootstrap"),
+    (RelationshipState::Expired, "expired"),
 ];
 
 fn seconds(time: Option<Timestamp>) -> Option<u64> {

@@ -203,15 +203,7 @@ fn each_value_says_what_would_be_right() {
 
 #[test]
 fn later_promises_are_refused_with_the_reason() {
-    for key in [
-        "approvals",
-        "bootstrap_pin",
-        "endpoint_host_speaks_for_domain",
-        "proxy",
-        "shared_authorities",
-        "shared_unscoped",
-        "two_routes",
-    ] {
+    for key in ["approvals", "bootstrap_pin", "endpoint_host_speaks_for_domain", "proxy", "two_routes"] {
         let problems = messages(Folder::new().load(&with(&format!("{key} = true"))));
         assert_eq!(problems[0].0, format!("federation.\"b.example\".{key}"));
         assert!(problems[0].1.starts_with("not supported yet: "), "{problems:?}");

@@ -51,6 +51,7 @@ impl Story {
             key_notice: None,
             maximum_staleness: Some(Duration::from_secs(7 * DAY)),
             poll: PollPolicy::default(),
+            policy: Arc::default(),
         };
         Self {
             relationship,

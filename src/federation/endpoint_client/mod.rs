@@ -20,7 +20,7 @@ use rustls::time_provider::TimeProvider;
 use tokio::time::{Instant, timeout};
 
 use crate::federation::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl};
-use crate::spiffe::bundle::Bundle;
+use crate::verify::snapshot::DomainTrust;
 
 pub(crate) use self::error::FetchError;
 pub(crate) use self::record::FetchRecord;
@@ -50,7 +50,7 @@ impl EndpointClient {
     pub(crate) fn authentication(
         &self,
         profile: &EndpointProfile,
-        bundle: Option<Arc<Bundle>>,
+        trust: Option<&DomainTrust>,
     ) -> Result<Authentication, FetchError> {
         match profile {
             EndpointProfile::HttpsWeb { roots } => {
@@ -58,9 +58,9 @@ impl EndpointClient {
             }
             EndpointProfile::HttpsSpiffe { endpoint_id } => {
                 let trust_domain = endpoint_id.trust_domain();
-                let bundle = bundle.filter(|bundle| bundle.trust_domain() == trust_domain);
-                let bundle = bundle.ok_or_else(|| FetchError::NoBundle { trust_domain: trust_domain.clone() })?;
-                Ok(Authentication::Spiffe { endpoint_id: endpoint_id.clone(), bundle })
+                let trust = trust.filter(|trust| trust.bundle().trust_domain() == trust_domain);
+                let trust = trust.ok_or_else(|| FetchError::NoBundle { trust_domain: trust_domain.clone() })?;
+                Ok(Authentication::spiffe(endpoint_id.clone(), trust))
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::spiffe::authority::{Authority, X509Authority};
 use crate::spiffe::bundle::Bundle;
 use crate::support::ca::{Ca, Identity};
 use crate::support::peer::Peer;
+use crate::verify::snapshot::DomainTrust;
 
 use super::{Body, ClientLimits, EndpointClient, FetchError, FetchRecord, Request};
 
@@ -25,7 +26,7 @@ use super::{Body, ClientLimits, EndpointClient, FetchError, FetchRecord, Request
 struct Fetch {
     client: EndpointClient,
     endpoint: BundleEndpoint,
-    bundle: Option<Arc<Bundle>>,
+    trust: Option<DomainTrust>,
 }
 
 impl Fetch {
@@ -37,15 +38,15 @@ impl Fetch {
     /// `https_spiffe` at `localhost`, under one authority.
     fn spiffe(peer: &Peer, endpoint_id: &str, authorities: &[&Ca]) -> Self {
         let endpoint_id: crate::spiffe::spiffe_id::SpiffeId = endpoint_id.parse().unwrap();
-        let bundle = bundle(endpoint_id.trust_domain().as_str(), authorities);
-        Self::new(peer, EndpointProfile::HttpsSpiffe { endpoint_id }, Some(bundle))
+        let trust = trust(endpoint_id.trust_domain().as_str(), authorities);
+        Self::new(peer, EndpointProfile::HttpsSpiffe { endpoint_id }, Some(trust))
     }
 
-    fn new(peer: &Peer, profile: EndpointProfile, bundle: Option<Arc<Bundle>>) -> Self {
+    fn new(peer: &Peer, profile: EndpointProfile, trust: Option<DomainTrust>) -> Self {
         let url = peer.url("localhost", "/").parse().unwrap();
         let client = EndpointClient::new(limits(), roots(&[]), Arc::new(DefaultTimeProvider));
         let endpoint = BundleEndpoint { url, profile, redirects: 5, allow_link_local: false };
-        let fetch = Self { client, endpoint, bundle };
+        let fetch = Self { client, endpoint, trust };
         fetch.knowing(&[("localhost", "127.0.0.1")])
     }
 
@@ -67,7 +68,7 @@ impl Fetch {
     }
 
     async fn run_with(&self, etag: Option<&str>) -> (FetchRecord, Result<Body, FetchError>) {
-        let authentication = self.client.authentication(&self.endpoint.profile, self.bundle.clone()).unwrap();
+        let authentication = self.client.authentication(&self.endpoint.profile, self.trust.as_ref()).unwrap();
         self.client.fetch(&Request { endpoint: &self.endpoint, authentication, etag }).await
     }
 
@@ -111,9 +112,10 @@ fn roots(authorities: &[&Ca]) -> Arc<RootCertStore> {
     Arc::new(roots)
 }
 
-fn bundle(trust_domain: &str, authorities: &[&Ca]) -> Arc<Bundle> {
+fn trust(trust_domain: &str, authorities: &[&Ca]) -> DomainTrust {
     let authorities = authorities.iter().map(|ca| Authority::X509(X509Authority::from_der(ca.der()).unwrap()));
-    Arc::new(Bundle::new(trust_domain.parse().unwrap(), authorities.collect(), None, None))
+    let bundle = Bundle::new(trust_domain.parse().unwrap(), authorities.collect(), None, None);
+    DomainTrust::new(Arc::new(bundle), 1)
 }
 
 struct Names(HashMap<String, IpAddr>);

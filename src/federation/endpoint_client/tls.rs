@@ -13,6 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::verify::authorizer::Authorizer;
+use crate::verify::policy::Policy;
 use crate::verify::presented::RecordingVerifier;
 use crate::verify::rustls::SpiffeServerVerifier;
 use crate::verify::snapshot::{DomainTrust, TrustSnapshot};
@@ -32,10 +33,21 @@ pub(crate) enum Authentication {
         endpoint_id: SpiffeId,
         /// The latest bundle of the endpoint's trust domain (FEC-11, FEC-12).
         bundle: Arc<Bundle>,
+        /// What is demanded of the path.
+        policy: Arc<Policy>,
     },
 }
 
 impl Authentication {
+    /// Strictly, whatever the relationship lets pass: neither `svid_checks = "compatible"`, nor a foreign signing
+    /// domain, nor a path over a shared key that isn't scoped will do. What its policy says about workloads (IDs,
+    /// SVID types, the end of the relationship) is not about the endpoint, which has an ID of its own.
+    pub(super) fn spiffe(endpoint_id: SpiffeId, trust: &DomainTrust) -> Self {
+        let Policy { shared_keys, scoped_paths, minimum_key_strength, .. } = Policy::clone(trust.policy());
+        let policy = Policy { shared_keys, scoped_paths, minimum_key_strength, ..Policy::default() };
+        Self::Spiffe { endpoint_id, bundle: trust.bundle().clone(), policy: Arc::new(policy) }
+    }
+
     /// The TLS side of one connection. Nothing is resumed: that would skip the certificate (FEC-16).
     pub(super) fn connection(&self, clock: Arc<dyn TimeProvider>) -> Result<Connection, FetchError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -57,8 +69,9 @@ impl Authentication {
                 .build()
                 .map(|verifier| -> Arc<dyn ServerCertVerifier> { verifier })
                 .map_err(|_| FetchError::NoRoots),
-            Self::Spiffe { endpoint_id, bundle } => {
-                let trust = TrustSnapshot::new(0, [DomainTrust::new(bundle.clone(), 0)]);
+            Self::Spiffe { endpoint_id, bundle, policy } => {
+                let trust = DomainTrust::new(bundle.clone(), 0).with_policy(policy.clone());
+                let trust = TrustSnapshot::new(0, [trust]);
                 let verifier = Verifier::without_cache(Trust::fixed(trust));
                 Ok(Arc::new(SpiffeServerVerifier::new(verifier, Authorizer::exactly(endpoint_id.clone()))))
             }

@@ -5,6 +5,7 @@ use crate::federation::relationship::{BundleEndpoint, ChangeControl, PollPolicy}
 use crate::spiffe::authority::Authority;
 use crate::spiffe::document::render::{WitAuthorities, render};
 use crate::spiffe::fixtures::FIXTURES;
+use crate::verify::policy::Policy;
 
 const NOW: u64 = 1_800_000_000;
 const DAY: Duration = Duration::from_secs(86_400);
@@ -31,6 +32,7 @@ fn relationship(profile: EndpointProfile) -> FederationRelationship {
         key_notice: None,
         maximum_staleness: Some(DAY),
         poll: PollPolicy::default(),
+        policy: Arc::default(),
     }
 }
 
@@ -40,6 +42,11 @@ fn web() -> FederationRelationship {
 
 fn spiffe() -> FederationRelationship {
     relationship(EndpointProfile::HttpsSpiffe { endpoint_id: "spiffe://b.example/comity".parse().unwrap() })
+}
+
+fn until(last: u64) -> FederationRelationship {
+    let policy = Policy { not_after: Some(at(last).into()), ..Policy::default() };
+    FederationRelationship { policy: Arc::new(policy), ..web() }
 }
 
 fn created(last_revision: u64) -> StoredRelationship {
@@ -142,6 +149,10 @@ fn the_state_follows_from_the_age_of_the_data() {
         ("all revoked", &revoked, web(), at(9), RelationshipState::Current),
         ("all revoked, and the endpoint with it", &revoked, spiffe(), at(9), RelationshipState::NeedsBootstrap),
         ("nothing to authenticate with", &new, spiffe(), at(9), RelationshipState::Bootstrapping),
+        ("to its last second", &current, until(9), at(9), RelationshipState::Current),
+        ("over", &current, until(9), at(10), RelationshipState::Expired),
+        ("over and too old", &current, until(9), at(86_400), RelationshipState::Expired),
+        ("over before it began", &new, until(9), at(10), RelationshipState::Expired),
     ] {
         assert_eq!(known.state(&relationship, now).0, expected, "{name}");
     }

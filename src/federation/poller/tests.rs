@@ -14,6 +14,7 @@ use crate::spiffe::document::render::{WitAuthorities, digest, render};
 use crate::spiffe::fixtures::FIXTURES;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store;
+use crate::verify::policy::Policy;
 
 const NOW: u64 = 1_800_000_000;
 const STALENESS: u64 = 3_600;
@@ -64,6 +65,7 @@ impl Bench {
             key_notice: None,
             maximum_staleness: Some(Duration::from_secs(STALENESS)),
             poll: PollPolicy::default(),
+            policy: Arc::default(),
         });
         let mut known = Known::begin(created);
         known.progress.last_attempt = Some(Timestamp::from_secs(NOW));
@@ -160,6 +162,33 @@ async fn rel_08_the_end_and_the_return_of_trust_are_new_generations() {
     assert_eq!(bench.serve(1, 1).await.unwrap(), "unchanged");
     assert_eq!(bench.generation(), accepted + 2, "a confirmation in time is none");
     assert!(bench.poller.lapse().is_some());
+}
+
+#[tokio::test]
+async fn the_end_of_a_relationship_is_a_new_generation_whenever_its_date_is_told() {
+    let mut bench = Bench::new().await;
+    bench.serve(1, 1).await.unwrap();
+    let until = |last: u64| {
+        let policy = Policy { not_after: Some(Timestamp::from_secs(last).into()), ..Policy::default() };
+        let relationship = FederationRelationship::clone(&bench.poller.relationship);
+        Order::Policy(Arc::new(FederationRelationship { policy: Arc::new(policy), ..relationship }))
+    };
+    let orders = [until(NOW + 9), until(NOW + 20)];
+    let accepted = bench.generation();
+    for (order, (last, generation)) in orders.into_iter().zip([(NOW + 9, accepted + 1), (NOW + 20, accepted + 2)]) {
+        assert_eq!(bench.poller.obey(order).await, None, "no poll comes of it");
+        bench.hand.0.store(last, Ordering::Relaxed);
+        bench.poller.announce_lapse();
+        assert_eq!(bench.generation(), generation - 1, "its last second");
+        bench.hand.0.store(last + 1, Ordering::Relaxed);
+        assert!(bench.poller.lapse().is_some_and(|at| at <= Instant::now()));
+        bench.poller.announce_lapse();
+        bench.poller.announce_lapse();
+        assert_eq!(bench.generation(), generation, "once");
+    }
+    bench.hand.0.store(NOW + STALENESS, Ordering::Relaxed);
+    bench.poller.announce_lapse();
+    assert_eq!((bench.generation(), bench.poller.lapse()), (accepted + 3, None), "and too old besides");
 }
 
 #[tokio::test]

@@ -10,6 +10,20 @@ const START: u64 = 1_800_000_000;
 const DAY: u64 = 86_400;
 const HINT: Duration = Duration::from_secs(300);
 
+#[test]
+fn unscoped_sharing_is_warned_of_as_long_as_it_is_configured() {
+    let shared =
+        Policy { shared_keys: [crate::spiffe::public_key::Fingerprint::of(b"key")].into(), ..Policy::default() };
+    for (name, policy, expected) in [
+        ("default", Policy::default(), None),
+        ("shared", shared.clone(), None),
+        ("unscoped", Policy { shared_unscoped: true, ..shared }, Some("shared-unscoped")),
+        ("unscoped, of nothing", Policy { shared_unscoped: true, ..Policy::default() }, None),
+    ] {
+        assert_eq!(of_policy(&policy).map(|warning| warning.code).as_deref(), expected, "{name}");
+    }
+}
+
 /// CAs that are valid between these seconds after the start.
 fn authorities(lives: &[(u64, u64)]) -> Authorities {
     let ca = |(from, to)| Ca::root(valid(authority("ca", &[]), START + from, START + to), KeyType::P256);

@@ -154,8 +154,8 @@ async fn fec_09_what_a_certificate_says_reaches_the_log_escaped_and_short() {
 async fn fec_12_without_a_bundle_of_the_endpoints_domain_nothing_is_connected_to() {
     let ca = Ca::of("b.example");
     let (_peer, fetch) = spiffe_peer(&ca.svid(ENDPOINT_ID), &[&ca]).await;
-    for bundle in [None, Some(bundle("a.example", &[&ca]))] {
-        let error = fetch.client.authentication(&fetch.endpoint.profile, bundle).unwrap_err();
+    for trust in [None, Some(trust("a.example", &[&ca]))] {
+        let error = fetch.client.authentication(&fetch.endpoint.profile, trust.as_ref()).unwrap_err();
         assert_eq!(error, FetchError::NoBundle { trust_domain: "b.example".parse().unwrap() });
     }
 }
@@ -166,7 +166,7 @@ async fn fec_11_16_a_removed_authority_fails_the_next_fetch_tickets_or_not() {
     let (peer, mut fetch) = spiffe_peer(&old.svid(ENDPOINT_ID), &[&old, &new]).await;
     fetch.run().await.1.unwrap();
     fetch.run().await.1.unwrap();
-    fetch.bundle = Some(bundle("b.example", &[&new]));
+    fetch.trust = Some(trust("b.example", &[&new]));
     assert_eq!(fetch.error().await.code(), "certificate-rejected");
     peer.show(&new.svid(ENDPOINT_ID));
     fetch.run().await.1.unwrap();
