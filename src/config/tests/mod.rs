@@ -1,4 +1,5 @@
 mod documents;
+mod policy;
 mod reload;
 
 use std::collections::HashMap;
