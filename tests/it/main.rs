@@ -19,6 +19,7 @@ mod openapi;
 mod own_bundle;
 mod ownership;
 mod partner;
+mod policy;
 mod poll;
 mod process;
 mod publish;

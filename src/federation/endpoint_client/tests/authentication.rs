@@ -1,8 +1,12 @@
 //! Who may answer (FEC-08 to FEC-16).
 
+use crate::federation::timestamp::Timestamp;
+use crate::spiffe::authority::SvidType;
 use crate::support::answer::Answer;
 use crate::support::ca::{KeyType, Leaf};
 use crate::support::jwks::document_of;
+use crate::verify::key_strength::KeyStrength;
+use crate::verify::policy::{Policy, SvidChecks};
 
 use super::*;
 
@@ -157,6 +161,43 @@ async fn fec_12_without_a_bundle_of_the_endpoints_domain_nothing_is_connected_to
     for trust in [None, Some(trust("a.example", &[&ca]))] {
         let error = fetch.client.authentication(&fetch.endpoint.profile, trust.as_ref()).unwrap_err();
         assert_eq!(error, FetchError::NoBundle { trust_domain: "b.example".parse().unwrap() });
+    }
+}
+
+#[tokio::test]
+async fn fec_10_an_endpoint_is_authenticated_strictly_whatever_policy_lets_pass() {
+    let ca = Ca::of("b.example");
+    let key = X509Authority::from_der(ca.der()).unwrap().key().thumbprint();
+    let strict = || ca.svid(ENDPOINT_ID);
+    let lax = || ca.issue(Leaf { uris: vec![ENDPOINT_ID.into()], key_usages: vec![], ..Leaf::default() });
+    let shared = Policy { shared_keys: [key].into(), ..Policy::default() };
+    for (name, identity, policy, refusal) in [
+        ("default", strict(), Policy::default(), None),
+        ("a lapse", lax(), Policy { svid_checks: SvidChecks::Compatible, ..Policy::default() }, Some("keyUsage")),
+        ("shared", strict(), shared.clone(), Some("is shared with other domains")),
+        ("unscoped", strict(), Policy { shared_unscoped: true, ..shared }, Some("is shared with other domains")),
+        ("scoped", strict(), Policy { scoped_paths: true, ..Policy::default() }, Some("are not exactly b.example")),
+        (
+            "weak",
+            strict(),
+            Policy { minimum_key_strength: KeyStrength::Bits192, ..Policy::default() },
+            Some("128 bits of security"),
+        ),
+        ("other IDs", strict(), Policy { paths: Some(vec!["/web".parse().unwrap()]), ..Policy::default() }, None),
+        ("other types", strict(), Policy { svid_types: Some([SvidType::JwtSvid].into()), ..Policy::default() }, None),
+        ("over", strict(), Policy { not_after: Some(Timestamp::from_secs(1).into()), ..Policy::default() }, None),
+    ] {
+        let (peer, mut fetch) = spiffe_peer(&identity, &[&ca]).await;
+        peer.answer(Answer::ok(document_of(1, &[&ca])));
+        fetch.trust = fetch.trust.map(|trust| trust.with_policy(Arc::new(policy)));
+        match (fetch.run().await.1, refusal) {
+            (Ok(_), None) => {}
+            (Err(error), Some(refusal)) => {
+                assert_eq!(error.code(), "certificate-rejected", "{name}");
+                assert!(error.to_string().contains(refusal), "{name}: {error}");
+            }
+            (result, _) => panic!("{name}: {result:?}"),
+        }
     }
 }
 
