@@ -152,15 +152,15 @@ impl Pollers {
         failed
     }
 
-    /// Puts another policy in force at once, if nothing else changes; false if the poller has to be started anew.
+    /// Puts another policy in force at once, whether the store answers or not; false if the poller has to be started
+    /// anew, because something else differs too.
     fn change_policy(&self, handle: &Handle, relationship: &Arc<FederationRelationship>) -> bool {
-        if !relationship.differs_in_policy_only(&handle.relationship) {
-            return false;
-        }
         let domain = &relationship.trust_domain;
-        self.shared.feed.set_policy(domain, relationship.policy.clone());
-        info!(trust_domain = %domain, "policy changed");
-        let told = handle.orders.try_send(Order::Policy(relationship.clone())).is_ok();
+        if self.shared.feed.set_policy(domain, relationship.policy.clone()) {
+            info!(trust_domain = %domain, "policy changed");
+        }
+        let told = relationship.differs_in_policy_only(&handle.relationship)
+            && handle.orders.try_send(Order::Policy(relationship.clone())).is_ok();
         if told {
             self.handles.insert(domain, Handle { relationship: relationship.clone(), ..handle.clone() });
         }

@@ -93,11 +93,15 @@ impl TrustFeed {
         self.publish(state, domain.clone(), affected);
     }
 
-    /// Other terms for a domain, and at once.
-    pub(crate) fn set_policy(&self, domain: &TrustDomain, policy: Arc<Policy>) {
+    /// Other terms for a domain, and at once; false if they are the same.
+    pub(crate) fn set_policy(&self, domain: &TrustDomain, policy: Arc<Policy>) -> bool {
         let mut state = self.lock();
+        if state.policies.get(domain) == Some(&policy) {
+            return false;
+        }
         let affected = state.set_policy(domain, policy);
         self.publish(state, domain.clone(), affected);
+        true
     }
 
     /// What a foreign domain is trusted with from now on.
@@ -328,7 +332,7 @@ mod tests {
             match step {
                 "confirmed" => feed.extend(&domain("b"), trusted(ours.clone(), 1, 20)),
                 "lapsed" => feed.lapse(&domain("b")),
-                "told the same policy" => feed.set_policy(&domain("b"), on(Policy::clone(&policy))),
+                "told the same policy" => assert!(!feed.set_policy(&domain("b"), on(Policy::clone(&policy)))),
                 "set again" => feed.set(&domain("b"), trusted(Arc::new(Bundle::clone(&ours)), 1, 30)),
                 _ => feed.set(&domain("c"), trusted(bundle("c", [FIXTURES[1].x509()]), 1, 9)),
             }
@@ -339,7 +343,7 @@ mod tests {
         for step in ["another policy", "another revision", "another bundle"] {
             let before = entry(&feed, "b");
             match step {
-                "another policy" => feed.set_policy(&domain("b"), on(Policy::default())),
+                "another policy" => assert!(feed.set_policy(&domain("b"), on(Policy::default()))),
                 "another revision" => feed.set(&domain("b"), Trusted { revision: 2, ..trusted(ours.clone(), 1, 30) }),
                 _ => feed.set(&domain("b"), trusted(bundle("b", [FIXTURES[2].x509(), FIXTURES[3].x509()]), 1, 30)),
             }

@@ -13,15 +13,16 @@ use super::rejection::{Fault, Rejection};
 /// Judges a path that is complete; another one of the same leaf may do where this doesn't.
 pub(super) fn check_path(policy: &Policy, trust_domain: &TrustDomain, path: &[Step<'_, '_>]) -> Result<(), Rejection> {
     check_strength(policy, path)?;
-    let shared = if policy.shared_unscoped { None } else { shared_key(policy, path)? };
-    if (!policy.scoped_paths && shared.is_none()) || is_scoped(path, trust_domain) {
-        return Ok(());
+    let name = || trust_domain.clone();
+    if policy.scoped_paths && !is_scoped(path, trust_domain) {
+        return Err(Rejection::Policy(PolicyBreach::Unscoped { trust_domain: name() }));
     }
-    let trust_domain = trust_domain.clone();
-    Err(Rejection::Policy(match shared {
-        Some(key) => PolicyBreach::SharedUnscoped { key, trust_domain },
-        None => PolicyBreach::Unscoped { trust_domain },
-    }))
+    match lowest_shared_key(policy, path)? {
+        Some((key, below)) if !policy.shared_unscoped && !is_scoped(below, trust_domain) => {
+            Err(Rejection::Policy(PolicyBreach::SharedUnscoped { key, trust_domain: name() }))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_strength(policy: &Policy, path: &[Step<'_, '_>]) -> Result<(), Rejection> {
@@ -36,19 +37,23 @@ fn check_strength(policy: &Policy, path: &[Step<'_, '_>]) -> Result<(), Rejectio
     })
 }
 
-/// The first signer's key that several domains share.
+/// The lowest signer's key that several domains share, and the path below it, which alone can tell them apart: what
+/// the certificate of the shared key constrains, it constrains for all who have a CA under it.
 ///
-/// Not the last one's alone: where an authority of this domain certifies a shared key, whoever that key certifies
-/// for other domains stands on this path too.
-fn shared_key(policy: &Policy, path: &[Step<'_, '_>]) -> Result<Option<Fingerprint>, Rejection> {
+/// Not the authority's key alone: where an authority certifies a shared key, whoever that key certifies for other
+/// domains stands on this path too.
+fn lowest_shared_key<'p, 's, 'a>(
+    policy: &Policy,
+    path: &'p [Step<'s, 'a>],
+) -> Result<Option<(Fingerprint, &'p [Step<'s, 'a>])>, Rejection> {
     if policy.shared_keys.is_empty() {
         return Ok(None);
     }
-    for step in path.iter().filter(|step| step.signer.is_some()) {
+    for (at, step) in path.iter().enumerate().filter(|(_, step)| step.signer.is_some()) {
         let unusable = |error| step.certificate.rejected(step.place, Fault::UnusableKey(error));
         let key = key::thumbprint(&step.certificate.key).map_err(unusable)?;
         if policy.shared_keys.contains(&key) {
-            return Ok(Some(key));
+            return Ok(Some((key, &path[..at])));
         }
     }
     Ok(None)

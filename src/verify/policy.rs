@@ -35,8 +35,8 @@ pub struct Policy {
     pub scoped_paths: bool,
     /// Weakest keys accepted along a path, and of a JWT authority.
     pub minimum_key_strength: KeyStrength,
-    /// Keys that other trust domains have too, by their RFC 7638 thumbprints: whatever path leads over one must be
-    /// scoped as `scoped_paths` has it.
+    /// Keys that other trust domains have too, by their RFC 7638 thumbprints: where a path leads over one, the URI
+    /// subtrees permitted below it, intersected, must be exactly this domain.
     pub shared_keys: BTreeSet<Fingerprint>,
     /// Lifts the demand that paths of shared keys be scoped.
     pub shared_unscoped: bool,
@@ -213,9 +213,9 @@ pub enum PolicyBreach {
         /// The domain.
         trust_domain: TrustDomain,
     },
-    /// The same, and a key of the path is one that several domains share.
+    /// A key of the path is one that several domains share, and what stands below it may name them all.
     #[error(
-        "key {key} is shared with other domains, and the URIs that the path's name constraints permit, intersected, are not exactly {trust_domain}"
+        "key {key} is shared with other domains, and the URIs that the name constraints below it permit, intersected, are not exactly {trust_domain}"
     )]
     SharedUnscoped {
         /// The shared key, by its thumbprint.

@@ -50,26 +50,32 @@ fn chain(root: &Ca, middle: &Ca) -> Case {
 fn bnd_20_x5_16_a_path_over_a_shared_key_permits_uris_of_its_domain_alone() {
     let uris = |hosts: &'static [&'static str]| move |name: &str| permitting(name, hosts);
     type Params<'p> = Box<dyn Fn(&str) -> CertificateParams + 'p>;
-    let cases: [(&str, Params<'_>, Params<'_>, bool); 12] = [
-        ("nothing said", Box::new(uris(&[])), Box::new(uris(&[])), false),
-        ("by the intermediate", Box::new(uris(&[])), Box::new(uris(&["b"])), true),
-        ("by the root", Box::new(uris(&["b"])), Box::new(uris(&[])), true),
-        ("in capitals", Box::new(uris(&[])), Box::new(uris(&["B"])), true),
-        ("two domains", Box::new(uris(&[])), Box::new(uris(&["b", "a"])), false),
-        ("two, of which one is left", Box::new(uris(&["b", "c"])), Box::new(uris(&["a", "b"])), true),
-        ("all", Box::new(uris(&[])), Box::new(uris(&[""])), false),
-        ("all, then one", Box::new(uris(&[""])), Box::new(uris(&["b"])), true),
-        ("one, then all", Box::new(uris(&["b"])), Box::new(uris(&[""])), true),
-        ("one and what is below it", Box::new(uris(&[])), Box::new(uris(&["b", ".b"])), false),
-        ("only DNS names", Box::new(uris(&[])), Box::new(|name: &str| constrained(name, &[(DNS, "b")], &[])), false),
+    // Whether the whole path is scoped, and whether what is below the root is.
+    let cases: [(&str, Params<'_>, Params<'_>, [bool; 2]); 12] = [
+        ("nothing said", Box::new(uris(&[])), Box::new(uris(&[])), [false; 2]),
+        ("by the intermediate", Box::new(uris(&[])), Box::new(uris(&["b"])), [true; 2]),
+        ("by the root", Box::new(uris(&["b"])), Box::new(uris(&[])), [true, false]),
+        ("in capitals", Box::new(uris(&[])), Box::new(uris(&["B"])), [true; 2]),
+        ("two domains", Box::new(uris(&[])), Box::new(uris(&["b", "a"])), [false; 2]),
+        ("two, of which one is left", Box::new(uris(&["b", "c"])), Box::new(uris(&["a", "b"])), [true, false]),
+        ("all", Box::new(uris(&[])), Box::new(uris(&[""])), [false; 2]),
+        ("all, then one", Box::new(uris(&[""])), Box::new(uris(&["b"])), [true; 2]),
+        ("one, then all", Box::new(uris(&["b"])), Box::new(uris(&[""])), [true, false]),
+        ("one and what is below it", Box::new(uris(&[])), Box::new(uris(&["b", ".b"])), [false; 2]),
+        (
+            "only DNS names",
+            Box::new(uris(&[])),
+            Box::new(|name: &str| constrained(name, &[(DNS, "b")], &[])),
+            [false; 2],
+        ),
         (
             "all others excluded",
             Box::new(uris(&[])),
             Box::new(|name: &str| constrained(name, &[], &[(URI, "a"), (URI, ".b"), (URI, "c")])),
-            false,
+            [false; 2],
         ),
     ];
-    for (name, root, middle, is_scoped) in cases {
+    for (name, root, middle, [path_is_scoped, below_is_scoped]) in cases {
         let root = Ca::root_with(root("root"));
         let middle = root.intermediate_with(middle("middle"));
         let case = chain(&root, &middle);
@@ -77,18 +83,35 @@ fn bnd_20_x5_16_a_path_over_a_shared_key_permits_uris_of_its_domain_alone() {
         let demands = Policy { scoped_paths: true, ..Policy::default() };
         let lifted = Policy { shared_unscoped: true, ..sharing(&[&root]) };
         let both = Policy { scoped_paths: true, ..lifted.clone() };
-        for (policy, code) in [
-            (sharing(&[&root]), "shared-authority-unscoped"),
-            (demands, "policy-unscoped"),
-            (both, "policy-unscoped"),
-            (lifted, "accepted"),
-            (sharing(&[&Ca::root("another")]), "accepted"),
+        for (policy, is_scoped, code) in [
+            (sharing(&[&root]), below_is_scoped, "shared-authority-unscoped"),
+            (demands, path_is_scoped, "policy-unscoped"),
+            (both, path_is_scoped, "policy-unscoped"),
+            (lifted, false, "accepted"),
+            (sharing(&[&Ca::root("another")]), false, "accepted"),
         ] {
             let verdict = case.clone().under(policy.clone()).verdict();
             let found = verdict.map_or_else(|rejection| rejection.code(), |_| "accepted");
             assert_eq!(found, if is_scoped { "accepted" } else { code }, "{name}: {policy:?}");
         }
     }
+}
+
+#[test]
+fn bnd_20_what_the_shared_keys_own_certificate_constrains_tells_no_domains_apart() {
+    let shared = Ca::root("enterprise");
+    // Anybody can write such a certificate: nothing checks an authority's own signature.
+    let params = permitting("enterprise", &["b"]);
+    let der = params.self_signed(&shared.key).unwrap().der().to_vec();
+    let constrained = Ca { der, params, key: rcgen::KeyPair::generate().unwrap() };
+    let of_a = shared.intermediate("A's, without constraints");
+    let case = Case::new(bundle("b", &[&constrained]), of_a.leaf("spiffe://b/x")).with(&[&of_a.der]);
+    case.is_accepted();
+    case.under(sharing(&[&shared])).is_refused("shared-authority-unscoped");
+    let of_b = shared.intermediate_with(permitting("B's", &["b"]));
+    let below = of_b.intermediate("below");
+    let case = Case::new(bundle("b", &[&constrained]), below.leaf("spiffe://b/x")).with(&[&of_b.der, &below.der]);
+    case.under(sharing(&[&shared])).is_accepted();
 }
 
 #[test]
@@ -151,7 +174,8 @@ fn what_constrains_thousands_of_names_is_no_scope() {
     let hosts: Vec<&str> = hosts.iter().map(String::as_str).chain(["b"]).collect();
     let root = Ca::root_with(permitting("root", &hosts));
     let middle = root.intermediate_with(permitting("middle", &["b"]));
-    chain(&root, &middle).under(sharing(&[&root])).is_refused("shared-authority-unscoped");
+    let demands = Policy { scoped_paths: true, ..Policy::default() };
+    chain(&root, &middle).under(demands).is_refused("policy-unscoped");
 }
 
 const MANY: usize = 1_001;
