@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::config::ConfigErrors;
-use crate::http::admin_socket::AdminSocketError;
 use crate::http::tls::TlsFileError;
+use crate::http::unix_socket::UnixSocketError;
 use crate::store::error::StoreError;
 
 /// Why the service does not start, or stopped by itself.
@@ -15,7 +15,7 @@ pub enum StartError {
     /// The configuration has mistakes; all of them, a line each.
     #[error("{0}")]
     Config(String),
-    /// The store, a certificate or the admin socket can't be used.
+    /// The store, a certificate or a socket can't be used.
     #[error("{detail}")]
     Part {
         /// Stable identifier; see docs/problems.md.
@@ -66,8 +66,8 @@ impl From<TlsFileError> for StartError {
     }
 }
 
-impl From<AdminSocketError> for StartError {
-    fn from(error: AdminSocketError) -> Self {
+impl From<UnixSocketError> for StartError {
+    fn from(error: UnixSocketError) -> Self {
         Self::Part { code: error.code(), detail: error.to_string() }
     }
 }

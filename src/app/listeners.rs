@@ -13,12 +13,12 @@ use crate::federation::Federation;
 use crate::federation::clock::Clock;
 use crate::federation::publisher::Publisher;
 use crate::http::admin::serve_admin;
-use crate::http::admin_socket::AdminSocket;
 use crate::http::endpoint::{EndpointListener, serve_endpoint};
 use crate::http::listener::{self, ListenerLimits};
 use crate::http::metrics::Metrics;
 use crate::http::operations::{Operations, serve_operations};
 use crate::http::tls::EndpointTls;
+use crate::http::unix_socket::{Purpose, UnixSocket};
 
 use super::Tasks;
 use super::error::StartError;
@@ -27,7 +27,7 @@ use super::error::StartError;
 pub(super) struct Listeners {
     endpoints: Vec<(EndpointConfig, EndpointTls, TcpListener)>,
     operations: Option<TcpListener>,
-    admin: AdminSocket,
+    admin: UnixSocket,
     metrics: Metrics,
 }
 
@@ -43,7 +43,7 @@ impl Listeners {
         Ok(Self {
             endpoints: config.endpoints.iter().map(endpoint).collect::<Result<_, StartError>>()?,
             operations: config.operations.map(|at| bind(at, &ListenerLimits::default())).transpose()?,
-            admin: AdminSocket::bind(&config.admin_socket)?,
+            admin: UnixSocket::bind(&config.admin_socket, Purpose::Admin)?,
             metrics: Metrics::default(),
         })
     }

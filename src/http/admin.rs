@@ -15,17 +15,13 @@ use crate::federation::Federation;
 use crate::federation::status::ServiceStatus;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::admin_socket::AdminSocket;
 use super::listener::{DRAIN_SECONDS, serve_until};
 use super::problem::{Problem, describe};
+use super::unix_socket::UnixSocket;
 use super::{bundles, relationships};
 
 /// Serves the admin API until `stop`, then removes the socket's file.
-pub(crate) async fn serve_admin(
-    socket: AdminSocket,
-    federation: Federation,
-    stop: CancellationToken,
-) -> io::Result<()> {
+pub(crate) async fn serve_admin(socket: UnixSocket, federation: Federation, stop: CancellationToken) -> io::Result<()> {
     let listener = socket.listener()?;
     let federation = Data::new(federation);
     let app = move || App::new().app_data(federation.clone()).wrap(from_fn(describe)).configure(routes);

@@ -1,7 +1,6 @@
 //! The listeners: public bundle endpoints, operations, admin.
 
 pub(crate) mod admin;
-pub(crate) mod admin_socket;
 pub(crate) mod bundles;
 pub(crate) mod endpoint;
 #[cfg(test)]
@@ -16,3 +15,4 @@ mod problem;
 mod relationships;
 mod state_metrics;
 pub(crate) mod tls;
+pub(crate) mod unix_socket;
