@@ -16,3 +16,4 @@ mod relationships;
 mod state_metrics;
 pub(crate) mod tls;
 pub(crate) mod unix_socket;
+mod xfcc;
