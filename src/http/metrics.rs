@@ -13,6 +13,7 @@ pub(crate) struct Metrics {
     connections: Family<ProfileLabels, Gauge>,
     accepted: Family<ProfileLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
+    checks: Family<CheckLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,6 +31,11 @@ struct ProfileLabels {
 struct ReloadLabels {
     profile: &'static str,
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    code: &'static str,
 }
 
 impl Metrics {
@@ -51,6 +57,11 @@ impl Metrics {
         self.reloads.get_or_create(&ReloadLabels { profile, result }).inc();
     }
 
+    /// Counts a check of a client: `allowed`, or the code of why not.
+    pub(super) fn count_check(&self, code: &'static str) {
+        self.checks.get_or_create(&CheckLabels { code }).inc();
+    }
+
     #[cfg(test)]
     pub(super) fn open_connections(&self, profile: &'static str) -> i64 {
         self.connections.get_or_create(&ProfileLabels { profile }).get()
@@ -62,6 +73,8 @@ impl Metrics {
         prefix.register("connections", "Connections accepted, after their TLS handshake", self.accepted.clone());
         prefix.register("open_connections", "Connections open now", self.connections.clone());
         prefix.register("tls_reloads", "Changes of certificate files seen, by result", self.reloads.clone());
+        let prefix = registry.sub_registry_with_prefix("comity_authorization");
+        prefix.register("checks", "Clients that proxies asked about, by outcome", self.checks.clone());
     }
 }
 

@@ -53,7 +53,7 @@ impl Problem {
         Self { allow: Some(allow), ..Self::new("method-not-allowed", format!("this path has {allow}")) }
     }
 
-    fn answer(&self, instance: &str, request_id: &str) -> HttpResponse {
+    fn answer(&self, instance: Option<&str>, request_id: &str) -> HttpResponse {
         let Kind { code, status, title } = *self.kind;
         let document = Document {
             r#type: &format!("/problems/{code}"),
@@ -139,10 +139,20 @@ pub(super) async fn describe(
     let Some(problem) = response.response().error().and_then(|error| error.as_error::<Problem>()) else {
         return Ok(response.map_into_boxed_body());
     };
-    let request_id = format!("{:016x}", fastrand::u64(..));
+    let request_id = request_id();
     problem.log(&instance, &request_id);
-    let answer = problem.answer(&instance, &request_id);
+    let answer = problem.answer(Some(&instance), &request_id);
     Ok(response.into_response(answer))
+}
+
+/// The answer to a stranger, who learns no reason: that is in the log, under `request_id`.
+pub(super) fn opaque(code: &str, request_id: &str) -> HttpResponse {
+    Problem::new(code, "the reason is in the log of the service, under this request id").answer(None, request_id)
+}
+
+/// What an answer and its lines in the log have in common.
+pub(super) fn request_id() -> String {
+    format!("{:016x}", fastrand::u64(..))
 }
 
 #[derive(Serialize)]
@@ -152,7 +162,8 @@ struct Document<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
-    instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
     request_id: &'a str,
 }
 
@@ -163,6 +174,7 @@ const INTERNAL: Kind = kind("internal-error", 500, "Internal error");
 const TABLE: &[Kind] = &[
     kind("invalid-request", 400, "Request not understood"),
     kind("invalid-trust-domain", 400, "Not a trust domain name"),
+    kind("forbidden", 403, "Not authorized"),
     kind("no-bundle", 404, "No bundle yet"),
     kind("unknown-digest", 404, "No such document held"),
     kind("unknown-route", 404, "Unknown route"),
@@ -173,6 +185,7 @@ const TABLE: &[Kind] = &[
     kind("unsupported-media-type", 415, "Not JSON"),
     INTERNAL,
     kind("interrupted", 503, "Order was interrupted"),
+    kind("overloaded", 503, "Too much to do"),
     kind("store-unavailable", 503, "Store unavailable"),
 ];
 

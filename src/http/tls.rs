@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::federation::timestamp::Timestamp;
 use crate::files::watch::FileWatch;
 use crate::spiffe::trust_domain::TrustDomain;
+use crate::verify::authorizer::Authorizer;
+use crate::verify::verifier::Verifier;
 
 use super::key_pair::{KeyFiles, KeyPair, LeafRule, provider};
 use super::metrics::Metrics;
@@ -30,6 +32,7 @@ pub(crate) struct EndpointTls {
     clock: Arc<dyn TimeProvider>,
     current: Arc<Current>,
     problem: Arc<ArcSwapOption<TlsProblem>>,
+    shown_as: &'static str,
 }
 
 /// Why the files are not what is served; until they are mended, the last good pair is.
@@ -68,15 +71,21 @@ impl EndpointTls {
         let now = clock.current_time().ok_or(TlsFileError::NoTime)?;
         let pair = files.check(&files.read()?, now)?;
         let current = Arc::new(Current(ArcSwap::from_pointee(pair)));
-        Ok(Self { files: Arc::new(files), clock, current, problem: Arc::default() })
-    }
-
-    /// The profile that is served with it.
-    pub(crate) fn profile(&self) -> &'static str {
-        match self.files.rule {
+        let shown_as = match files.rule {
             LeafRule::Web => "https_web",
             LeafRule::Svid(_) => "https_spiffe",
-        }
+        };
+        Ok(Self { files: Arc::new(files), clock, current, problem: Arc::default(), shown_as })
+    }
+
+    /// The same for a listener that is no bundle endpoint.
+    pub(crate) fn shown_as(self, shown_as: &'static str) -> Self {
+        Self { shown_as, ..self }
+    }
+
+    /// The profile that is served with it, or what else it is for.
+    pub(crate) fn profile(&self) -> &'static str {
+        self.shown_as
     }
 
     /// TLS 1.2 and 1.3 with forward secrecy and AEAD only (FES-02); asks no client for a certificate
@@ -90,6 +99,11 @@ impl EndpointTls {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(config)
+    }
+
+    /// The same for clients that prove a SPIFFE ID which `authorizer` lets in; no session is resumed.
+    pub(crate) fn mutual_server_config(&self, verifier: &Verifier, authorizer: Authorizer) -> ServerConfig {
+        verifier.server_config(authorizer, self.current.clone(), self.clock.clone())
     }
 
     /// What is served now, leaf first.
