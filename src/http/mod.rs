@@ -1,6 +1,7 @@
-//! The listeners: public bundle endpoints, operations, admin.
+//! The listeners: public bundle endpoints, operations, admin, authorization.
 
 pub(crate) mod admin;
+pub(crate) mod authorization;
 pub(crate) mod bundles;
 pub(crate) mod endpoint;
 #[cfg(test)]

@@ -1,0 +1,180 @@
+//! The authorization listener: a proxy asks whether the client it met may pass, in the shape of Envoy's HTTP ext_authz
+//! and of nginx's `auth_request`.
+
+pub(crate) mod allow;
+pub(crate) mod check;
+mod forwarded;
+mod log_budget;
+mod pool;
+
+use std::io;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use actix_web::dev::Server;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::spiffe::spiffe_id::SpiffeId;
+
+use self::check::{Checker, Refusal, Refused};
+use self::log_budget::LogBudget;
+use self::pool::Pool;
+use super::listener::{DRAIN_SECONDS, ListenerLimits, serve_until};
+use super::metrics::Metrics;
+use super::problem::{opaque, request_id};
+use super::unix_socket::UnixSocket;
+
+/// An authorization listener that is bound and not yet served.
+pub(crate) struct AuthorizationListener {
+    pub(crate) transport: Transport,
+    /// Where checks are: this path and all below it.
+    pub(crate) path: String,
+    pub(crate) checker: Checker,
+    pub(crate) metrics: Metrics,
+}
+
+/// How proxies reach the listener. There is no TCP without mutual TLS.
+pub(crate) enum Transport {
+    /// Whoever may open the socket is a proxy.
+    Unix(UnixSocket),
+    /// The configuration demands a client certificate of a known proxy.
+    MutualTls(TcpListener, rustls::ServerConfig),
+}
+
+/// Answers checks until `stop`: 200 with the client's SPIFFE ID, or an answer that lets nobody pass.
+pub(crate) async fn serve_authorization(listener: AuthorizationListener, stop: CancellationToken) -> io::Result<()> {
+    let AuthorizationListener { transport, path, checker, metrics } = listener;
+    let server = server(Data::new(Service::new(&path, checker, metrics)), &transport)?;
+    serve_until(stop, server).await
+}
+
+fn server(service: Data<Service>, transport: &Transport) -> io::Result<Server> {
+    let limits = ListenerLimits::default();
+    let server = HttpServer::new(move || App::new().app_data(service.clone()).default_service(web::to(answer)))
+        .disable_signals()
+        .shutdown_timeout(DRAIN_SECONDS)
+        .workers(limits.workers)
+        .max_connections(CONNECTIONS.div_ceil(limits.workers))
+        .max_connection_rate(limits.handshakes)
+        .tls_handshake_timeout(limits.handshake_timeout)
+        .client_request_timeout(limits.header_timeout)
+        .keep_alive(KEEP_ALIVE)
+        .on_connect(|connection, data| {
+            if let Some(stream) = connection.downcast_ref::<UnixStream>() {
+                data.insert(Peer::of(stream));
+            }
+        });
+    let server = match transport {
+        Transport::Unix(socket) => server.listen_uds(socket.listener()?)?,
+        Transport::MutualTls(listener, tls) => server.listen_rustls_0_23(listener.try_clone()?, tls.clone())?,
+    };
+    Ok(server.run())
+}
+
+/// Who is at the other end of a Unix socket.
+struct Peer(String);
+
+impl Peer {
+    fn of(stream: &UnixStream) -> Self {
+        Self(stream.peer_cred().map_or_else(|_| "unknown".into(), |peer| format!("uid {}", peer.uid())))
+    }
+}
+
+struct Service {
+    /// Without a slash at its end.
+    path: String,
+    checker: Checker,
+    pool: Pool,
+    metrics: Metrics,
+    lines: LogBudget,
+}
+
+impl Service {
+    fn new(path: &str, checker: Checker, metrics: Metrics) -> Self {
+        let (path, pool, lines) =
+            (path.trim_end_matches('/').to_owned(), Pool::new(PLACES), LogBudget::new(Instant::now()));
+        Self { path, checker, pool, metrics, lines }
+    }
+
+    fn serves(&self, path: &str) -> bool {
+        path.strip_prefix(&self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    async fn judge(&self, request: &HttpRequest) -> Result<SpiffeId, Refused> {
+        let lines: Vec<HeaderValue> = request.headers().get_all(FORWARDED).cloned().collect();
+        let checker = self.checker.clone();
+        match self.pool.run(move || checker.judge(&lines)).await {
+            Ok(verdict) => verdict,
+            Err(pool::Overloaded) => Err(Refusal::Overloaded.into()),
+        }
+    }
+
+    fn refuse(&self, request: &HttpRequest, refused: &Refused) -> HttpResponse {
+        let (request_id, code) = (request_id(), refused.reason.code());
+        if let Some(left_out) = self.lines.take(Instant::now()) {
+            let (reason, peer) = (&refused.reason, peer(request));
+            let spiffe_id = refused.claimed.as_ref().map(tracing::field::display);
+            info!(request_id, code, spiffe_id, %reason, peer, left_out, "client refused");
+        }
+        opaque(told(&refused.reason), &request_id)
+    }
+}
+
+/// Every answer says who the client is, if only that it is nobody: a proxy that copies the header never passes on what
+/// the client wrote there.
+async fn answer(request: HttpRequest, service: Data<Service>) -> HttpResponse {
+    let nobody = HeaderValue::from_static("");
+    let (mut response, identity) = match service.serves(request.path()) {
+        false => (opaque("unknown-route", &request_id()), nobody),
+        true => match service.judge(&request).await {
+            Ok(spiffe_id) => {
+                service.metrics.count_check("allowed");
+                (HttpResponse::Ok().finish(), HeaderValue::try_from(spiffe_id.to_string()).unwrap_or(nobody))
+            }
+            Err(refused) => {
+                service.metrics.count_check(refused.reason.code());
+                (service.refuse(&request, &refused), nobody)
+            }
+        },
+    };
+    response.headers_mut().insert(IDENTITY, identity);
+    response
+}
+
+/// The code that a remote party learns.
+fn told(reason: &Refusal) -> &'static str {
+    match reason {
+        Refusal::Overloaded => "overloaded",
+        Refusal::NoTime => "internal-error",
+        Refusal::Xfcc(_) | Refusal::Svid(_) => "forbidden",
+    }
+}
+
+fn peer(request: &HttpRequest) -> String {
+    match (request.conn_data::<Peer>(), request.peer_addr()) {
+        (Some(Peer(peer)), _) => peer.clone(),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => "unknown".into(),
+    }
+}
+
+const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+
+const IDENTITY: HeaderName = HeaderName::from_static("x-spiffe-id");
+
+/// Connections of all proxies together; more wait.
+const CONNECTIONS: usize = 1024;
+
+/// Longer than proxies keep a connection, so that none sends a request while we close.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// Checks that run or wait to: some tenths of a second of the dearest chains.
+const PLACES: usize = 256;
+
+#[cfg(test)]
+mod tests;

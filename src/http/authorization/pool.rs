@@ -1,0 +1,35 @@
+//! Verification away from the threads that serve, and no more of it than they can wait for.
+
+use std::sync::Arc;
+
+use actix_web::web;
+use tokio::sync::Semaphore;
+
+/// Places for work that computes: clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Pool(Arc<Semaphore>);
+
+/// There is no place left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Overloaded;
+
+impl Pool {
+    /// `places` for what runs or waits to.
+    pub(super) fn new(places: usize) -> Self {
+        Self(Arc::new(Semaphore::new(places)))
+    }
+
+    /// Does the work on another thread, or at once says that there is too much of it.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Overloaded> {
+        let place = self.0.clone().try_acquire_owned().map_err(|_| Overloaded)?;
+        let work = move || {
+            // Work goes on when nobody waits for it any more, so the place goes with it.
+            let _place = place;
+            work()
+        };
+        web::block(work).await.map_err(|_| Overloaded)
+    }
+}
