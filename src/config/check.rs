@@ -12,6 +12,7 @@ use crate::authorities::files::AuthorityFiles;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::telemetry::{LogConfig, LogFormat};
 
+use super::authorization::{AuthorizationConfig, AuthorizationTransport, authorization};
 use super::places::{SQLITE, default_admin_socket, default_store_url};
 use super::problem::ConfigErrors;
 use super::section::{Context, Section};
@@ -41,10 +42,11 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     let operations = root.section("operations");
     let operations = operations.has("listen").then(|| listen(&operations)).flatten();
     let admin_socket = admin_socket(&root.section("admin"), store_url.as_deref(), environment);
+    let authorization = authorization(&root.section("authorization"), admin_socket.as_deref());
     let log = log(&root.section("log"));
     let relationships = relationship::relationships(&root.section("federation"), trust_domain.as_ref());
     check_purpose(root, &authorities);
-    check_listeners(root, &endpoints, operations);
+    check_listeners(root, &endpoints, operations, authorization.as_ref());
     Some(Config {
         trust_domain: trust_domain?,
         store_url: store_url?,
@@ -53,6 +55,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
         endpoints,
         operations,
         admin_socket: admin_socket?,
+        authorization,
         log: log?,
         relationships,
         file: file.map(Path::to_owned),
@@ -105,7 +108,7 @@ fn endpoint(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointConf
     })
 }
 
-fn listen(section: &Section<'_>) -> Option<SocketAddr> {
+pub(super) fn listen(section: &Section<'_>) -> Option<SocketAddr> {
     section.required("listen", "an address and port such as \"0.0.0.0:8443\"")?;
     section.parsed("listen", |text| {
         text.parse().map_err(|_| "not an address and port such as \"0.0.0.0:8443\" or \"[::]:8443\"")
@@ -113,7 +116,7 @@ fn listen(section: &Section<'_>) -> Option<SocketAddr> {
 }
 
 /// What may stand in a route and in a URL alike, without any encoding.
-fn url_path(text: &str) -> Result<String, &'static str> {
+pub(super) fn url_path(text: &str) -> Result<String, &'static str> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~');
     match () {
         () if !text.starts_with('/') => Err("a path begins with /"),
@@ -123,7 +126,7 @@ fn url_path(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn required_path(section: &Section<'_>, name: &str, right: &str) -> Option<PathBuf> {
+pub(super) fn required_path(section: &Section<'_>, name: &str, right: &str) -> Option<PathBuf> {
     section.required(name, right)?;
     section.path(name)
 }
@@ -133,10 +136,17 @@ fn admin_socket(
     store_url: Option<&str>,
     environment: &HashMap<String, String>,
 ) -> Option<PathBuf> {
-    let socket = match section.has("socket") {
-        true => section.path("socket")?,
-        false => default_admin_socket(store_url?, environment),
-    };
+    match section.has("socket") {
+        true => socket_path(section),
+        false => Some(default_admin_socket(store_url?, environment)).filter(|socket| fits(section, socket)),
+    }
+}
+
+pub(super) fn socket_path(section: &Section<'_>) -> Option<PathBuf> {
+    section.path("socket").filter(|socket| fits(section, socket))
+}
+
+fn fits(section: &Section<'_>, socket: &Path) -> bool {
     let bytes = socket.as_os_str().len();
     if bytes > SOCKET_PATH_BYTES {
         section.refuse(
@@ -144,7 +154,7 @@ fn admin_socket(
             format!("{socket:?} has {bytes} bytes; a Unix socket's path has at most {SOCKET_PATH_BYTES}"),
         );
     }
-    Some(socket)
+    bytes <= SOCKET_PATH_BYTES
 }
 
 fn log(section: &Section<'_>) -> Option<LogConfig> {
@@ -179,12 +189,21 @@ fn check_purpose(root: &Section<'_>, authorities: &AuthorityFiles) {
     }
 }
 
-fn check_listeners(root: &Section<'_>, endpoints: &[EndpointConfig], operations: Option<SocketAddr>) {
+fn check_listeners(
+    root: &Section<'_>,
+    endpoints: &[EndpointConfig],
+    operations: Option<SocketAddr>,
+    authorization: Option<&AuthorizationConfig>,
+) {
     let endpoint = root.section("endpoint");
     let endpoints = endpoints.iter().map(|one| (endpoint.section(one.profile.as_str()), one.listen));
     let operations = operations.into_iter().map(|address| (root.section("operations"), address));
+    let authorization = authorization.and_then(|listener| match &listener.transport {
+        AuthorizationTransport::Tls(tls) => Some((root.section("authorization"), tls.listen)),
+        AuthorizationTransport::Unix(_) => None,
+    });
     let mut taken: Vec<SocketAddr> = Vec::new();
-    for (section, address) in endpoints.chain(operations) {
+    for (section, address) in endpoints.chain(operations).chain(authorization) {
         if taken.iter().any(|other| is_same(*other, address)) {
             section.refuse("listen", format!("\"{address}\" is another listener's address; each has its own"));
         }

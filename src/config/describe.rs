@@ -10,7 +10,7 @@ use crate::federation::relationship::{ChangeControl, EndpointProfile, Federation
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::{Config, EndpointConfig, policy};
+use super::{AuthorizationConfig, AuthorizationTransport, Config, EndpointConfig, MutualTlsConfig, policy};
 
 /// What `comity config check` prints: the values in force, and what is wrong with the files of keys and
 /// certificates, which may come later than the configuration.
@@ -26,6 +26,7 @@ pub(crate) fn describe(config: &Config) -> String {
         ("authorities", authorities(config)),
     ];
     lines.extend(config.endpoints.iter().map(|one| ("endpoint", endpoint(one, &config.trust_domain))));
+    lines.extend(config.authorization.iter().map(|one| ("authorization", authorization(one))));
     lines.extend(config.relationships.iter().map(|one| ("federation", relationship(one))));
     lines.into_iter().fold(String::from("the configuration is valid\n"), |mut out, (name, value)| {
         writeln!(out, "  {name:14}{value}").expect("a string takes everything");
@@ -56,6 +57,19 @@ fn endpoint(endpoint: &EndpointConfig, trust_domain: &TrustDomain) -> String {
         Err(error) => format!("not yet: {error} [{}]", error.code()),
     };
     format!("{} at https://{listen}{path}, {certificate}", profile.as_str())
+}
+
+fn authorization(authorization: &AuthorizationConfig) -> String {
+    let place = match &authorization.transport {
+        AuthorizationTransport::Unix(socket) => socket.display().to_string(),
+        AuthorizationTransport::Tls(MutualTlsConfig { listen, proxies, .. }) => {
+            format!("https://{listen} for {} proxies", proxies.len())
+        }
+    };
+    match authorization.rules.allow.as_slice() {
+        [] => format!("{place}, lets in nobody: allow is empty"),
+        allow => format!("{place}, lets in {}", allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 fn relationship(relationship: &FederationRelationship) -> String {

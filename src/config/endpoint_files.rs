@@ -8,7 +8,7 @@ use crate::http::tls::{EndpointTls, TlsFileError};
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::problem::{ConfigErrors, ConfigProblem};
-use super::{Config, EndpointConfig, EndpointKind};
+use super::{AuthorizationTransport, Config, EndpointConfig, EndpointKind, MutualTlsConfig};
 
 impl EndpointConfig {
     /// Reads its certificate and key, and checks them as they would be served now.
@@ -26,15 +26,38 @@ impl EndpointConfig {
     }
 }
 
-/// Tells which endpoints the service could not start with, one mistake each.
+impl MutualTlsConfig {
+    /// The same for the authorization listener.
+    pub(crate) fn tls(
+        &self,
+        trust_domain: &TrustDomain,
+        clock: Arc<dyn TimeProvider>,
+    ) -> Result<EndpointTls, TlsFileError> {
+        let tls = match self.is_svid {
+            true => EndpointTls::spiffe(trust_domain.clone(), &self.certificate, &self.private_key, clock)?,
+            false => EndpointTls::web(&self.certificate, &self.private_key, clock)?,
+        };
+        Ok(tls.shown_as("authorization"))
+    }
+}
+
+/// Tells which listeners the service could not start with, one mistake each.
 pub(crate) fn check_endpoint_files(config: &Config, clock: &Arc<dyn TimeProvider>) -> Result<(), ConfigErrors> {
-    let problem = |endpoint: &EndpointConfig| {
-        let error = endpoint.tls(&config.trust_domain, clock.clone()).err()?;
-        let key = format!("endpoint.{}", endpoint.profile.as_str());
+    let problem = |key: String, error: TlsFileError| {
         let source = config.file.as_ref().map(|file| file.display().to_string());
-        Some(ConfigProblem { key, message: error.to_string(), source })
+        ConfigProblem { key, message: error.to_string(), source }
     };
-    match ConfigErrors::new(config.endpoints.iter().filter_map(problem).collect()) {
+    let endpoints = config.endpoints.iter().filter_map(|endpoint| {
+        let error = endpoint.tls(&config.trust_domain, clock.clone()).err()?;
+        Some(problem(format!("endpoint.{}", endpoint.profile.as_str()), error))
+    });
+    let authorization = config.authorization.iter().filter_map(|listener| match &listener.transport {
+        AuthorizationTransport::Unix(_) => None,
+        AuthorizationTransport::Tls(tls) => {
+            Some(problem("authorization".into(), tls.tls(&config.trust_domain, clock.clone()).err()?))
+        }
+    });
+    match ConfigErrors::new(endpoints.chain(authorization).collect()) {
         Some(errors) => Err(errors),
         None => Ok(()),
     }

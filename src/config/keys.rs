@@ -15,6 +15,10 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("endpoint.https_spiffe", &["listen", "path", "svid", "private_key", "max_connections"]),
     ("operations", &["listen"]),
     ("admin", &["socket"]),
+    (
+        "authorization",
+        &["socket", "listen", "certificate", "svid", "private_key", "proxies", "path", "allow", "require_hash"],
+    ),
     ("log", &["format", "level"]),
     (
         "federation.*",

@@ -1,5 +1,6 @@
 //! The configuration of the service: read in layers, checked as a whole.
 
+mod authorization;
 mod check;
 mod describe;
 mod endpoint_files;
@@ -23,6 +24,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 use crate::telemetry::LogConfig;
 use crate::verify::policy::Policy;
 
+pub(crate) use self::authorization::{AuthorizationConfig, AuthorizationTransport, MutualTlsConfig};
 pub(crate) use self::describe::describe;
 pub(crate) use self::endpoint_files::check_endpoint_files;
 pub(crate) use self::places::{default_admin_socket, default_store_url};
@@ -45,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) operations: Option<SocketAddr>,
     /// Unix socket of the admin API.
     pub(crate) admin_socket: PathBuf,
+    /// What proxies ask about their clients.
+    pub(crate) authorization: Option<AuthorizationConfig>,
     /// Logging.
     pub(crate) log: LogConfig,
     /// Whose bundles we fetch, by name.

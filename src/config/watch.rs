@@ -14,7 +14,7 @@ use crate::files::watch::FileWatch;
 use crate::spiffe::public_key::Fingerprint;
 
 use super::layers::MAX_BYTES;
-use super::{Config, ConfigErrors, load};
+use super::{AuthorizationTransport, Config, ConfigErrors, load};
 
 /// Where a configuration comes from, each time it is read.
 #[derive(Clone, Debug)]
@@ -98,9 +98,15 @@ pub(crate) fn restart_needed(running: &Config, new: &Config) -> Vec<&'static str
         ("endpoint", running.endpoints != new.endpoints),
         ("operations", running.operations != new.operations),
         ("admin", running.admin_socket != new.admin_socket),
+        ("authorization", listener(running) != listener(new)),
         ("log", running.log != new.log),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
+}
+
+/// The authorization listener without its rules, which need no restart.
+fn listener(config: &Config) -> Option<(&AuthorizationTransport, &str)> {
+    config.authorization.as_ref().map(|listener| (&listener.transport, listener.path.as_str()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
