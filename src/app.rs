@@ -1,5 +1,6 @@
 //! Builds the service from its configuration, supervises it, stops it.
 
+mod authorization;
 pub(crate) mod error;
 mod listeners;
 mod own_keys;
@@ -105,13 +106,13 @@ impl App {
         let own =
             OwnKeys { publisher: publisher.clone(), problems, endpoints: listeners.tls(), carried: Carried::default() };
         own.start(&config, &mut tasks).await;
-        listeners.serve(&federation, &publisher, &mut tasks);
+        let (configured, configured_now) = watch::channel(config);
+        listeners.serve(&federation, &publisher, configured_now.clone(), &mut tasks);
         tasks.essential("pollers", async move {
             pollers.run(wanted_now).await;
             Ok(())
         });
         tasks.essential("clock", keep_clock_mark(store, clock, stop.clone()));
-        let (configured, configured_now) = watch::channel(config);
         tasks.essential("configuration", source.watch(configured, stop.clone()));
         tasks.essential("relationships", follow_configuration(configured_now, wanted, stop.clone()));
         Ok(Self { federation, feed, addresses, tasks: tasks.set, stop })
@@ -125,7 +126,7 @@ impl App {
         &self.feed
     }
 
-    /// Where the listeners are: `https_web`, `https_spiffe` and `operations`.
+    /// Where the listeners are: `https_web`, `https_spiffe`, `operations` and `authorization`, if it is on TCP.
     pub fn addresses(&self) -> &[(&'static str, SocketAddr)] {
         &self.addresses
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::field::display;
 use tracing::info;
@@ -21,6 +22,7 @@ use crate::http::tls::EndpointTls;
 use crate::http::unix_socket::{Purpose, UnixSocket};
 
 use super::Tasks;
+use super::authorization::Authorization;
 use super::error::StartError;
 
 /// Everything that listens, bound before anything is promised.
@@ -28,6 +30,7 @@ pub(super) struct Listeners {
     endpoints: Vec<(EndpointConfig, EndpointTls, TcpListener)>,
     operations: Option<TcpListener>,
     admin: UnixSocket,
+    authorization: Option<Authorization>,
     metrics: Metrics,
 }
 
@@ -44,23 +47,37 @@ impl Listeners {
             endpoints: config.endpoints.iter().map(endpoint).collect::<Result<_, StartError>>()?,
             operations: config.operations.map(|at| bind(at, &ListenerLimits::default())).transpose()?,
             admin: UnixSocket::bind(&config.admin_socket, Purpose::Admin)?,
+            authorization: config
+                .authorization
+                .as_ref()
+                .map(|it| Authorization::bind(it, config, clock))
+                .transpose()?,
             metrics: Metrics::default(),
         })
     }
 
     pub(super) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
         let endpoints = self.endpoints.iter().map(|(config, _, listener)| (config.profile.as_str(), listener));
+        let authorization = self.authorization.iter().filter_map(Authorization::tcp);
         let all = endpoints.chain(self.operations.iter().map(|listener| ("operations", listener)));
+        let all = all.chain(authorization.map(|listener| ("authorization", listener)));
         all.filter_map(|(name, listener)| Some((name, listener.local_addr().ok()?))).collect()
     }
 
     pub(super) fn tls(&self) -> Vec<EndpointTls> {
-        self.endpoints.iter().map(|(_, tls, _)| tls.clone()).collect()
+        let authorization = self.authorization.iter().filter_map(Authorization::tls);
+        self.endpoints.iter().map(|(_, tls, _)| tls).chain(authorization).cloned().collect()
     }
 
-    pub(super) fn serve(self, federation: &Federation, publisher: &Publisher, tasks: &mut Tasks) {
-        let Self { endpoints, operations, admin, metrics } = self;
-        let shown = endpoints.iter().map(|(_, tls, _)| tls.clone()).collect();
+    pub(super) fn serve(
+        self,
+        federation: &Federation,
+        publisher: &Publisher,
+        configured: watch::Receiver<Arc<Config>>,
+        tasks: &mut Tasks,
+    ) {
+        let shown = self.tls();
+        let Self { endpoints, operations, admin, authorization, metrics } = self;
         for (config, tls, listener) in endpoints {
             let profile = config.profile.as_str();
             let address = listener.local_addr().ok().map(display);
@@ -73,6 +90,9 @@ impl Listeners {
                 let endpoint = EndpointListener { profile, listener, tls, path: config.path, limits };
                 serve_endpoint(endpoint, published, metrics, stop).await
             });
+        }
+        if let Some(authorization) = authorization {
+            authorization.serve(federation, configured, &metrics, tasks);
         }
         if let Some(listener) = operations {
             let address = listener.local_addr().ok().map(display);
@@ -90,7 +110,7 @@ fn limits(endpoint: &EndpointConfig) -> ListenerLimits {
     ListenerLimits { connections: endpoint.max_connections.div_ceil(defaults.workers), ..defaults }
 }
 
-async fn watch_tls(tls: EndpointTls, metrics: Metrics, stop: CancellationToken) -> io::Result<()> {
+pub(super) async fn watch_tls(tls: EndpointTls, metrics: Metrics, stop: CancellationToken) -> io::Result<()> {
     tls.watch(metrics, stop).await;
     Ok(())
 }
