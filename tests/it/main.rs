@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod architecture;
+mod authorization;
 mod cache;
 mod change_control;
 mod cli;

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use config::{Config, File, FileFormat};
 use serde_json::{Value, json};
 
+use crate::authorization::forwarded;
 use crate::process::{Home, Service};
 use crate::publisher::Publisher;
 use crate::scripted::Partner;
@@ -29,6 +30,14 @@ async fn every_documented_operation_answers_as_documented() {
         ("/readyz", "HEAD", "/readyz", Value::Null, 200),
         ("/metrics", "GET", "/metrics", Value::Null, 200),
         ("/metrics", "HEAD", "/metrics", Value::Null, 200),
+        (CHECK, "GET", "/authorization", Value::Null, 403),
+        (CHECK, "HEAD", "/authorization/and/below", Value::Null, 403),
+        (CHECK, "POST", "/authorization", Value::Null, 403),
+        (CHECK, "PUT", "/authorization", Value::Null, 403),
+        (CHECK, "PATCH", "/authorization", Value::Null, 403),
+        (CHECK, "DELETE", "/authorization", Value::Null, 403),
+        (CHECK, "OPTIONS", "/authorization", Value::Null, 403),
+        (CHECK, "GET", "/", Value::Null, 404),
         ("/v1/status", "GET", "/v1/status", Value::Null, 200),
         ("/v1/status", "HEAD", "/v1/status", Value::Null, 200),
         ("/v1/relationships", "GET", "/v1/relationships", Value::Null, 200),
@@ -63,6 +72,12 @@ async fn every_documented_operation_answers_as_documented() {
         conforms(name, method, &answer);
         called.insert((name.to_owned(), method.to_ascii_lowercase()));
     }
+    let allowed = world.check(&Ca::of("a.example")).await;
+    assert_eq!(allowed.status, 403);
+    conforms(CHECK, "GET", &allowed);
+    let allowed = world.check(&world.own).await;
+    assert_eq!(allowed.status, 200);
+    conforms(CHECK, "GET", &allowed);
     world.offers_a_second_document().await;
     let held = world.call(HELD, "GET", "/v1/bundles/b.example/held", &Value::Null).await;
     conforms(HELD, "GET", &held);
@@ -104,6 +119,8 @@ async fn what_is_not_documented_is_not_there() {
         ("/healthz", "/v1/status"),
         ("/", "/healthz"),
         ("/", "/v1/status"),
+        (CHECK, "/v1/status"),
+        (CHECK, "/authorizations"),
     ] {
         let answer = world.call(name, "GET", path, &Value::Null).await;
         assert_eq!(answer.status, 404, "{path} where {name} is: {answer:?}");
@@ -132,8 +149,9 @@ async fn a_service_that_is_not_ready_says_so_as_documented() {
     service.stop().await;
 }
 
-/// A service with all three listeners and a relationship whose first bundle waits.
+/// A service with all four listeners and a relationship whose first bundle waits.
 struct World {
+    own: Ca,
     partner: Partner,
     authority: Ca,
     home: Home,
@@ -146,17 +164,17 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let (partner, authority) = (Partner::start().await, Ca::of("b.example"));
+        let (partner, authority, own) = (Partner::start().await, Ca::of("b.example"), Ca::of("a.example"));
         partner.publishes(1, &[&authority]);
-        let publisher = Publisher::new(&[("ca.pem", &Ca::of("a.example").pem())], "");
+        let publisher = Publisher::new(&[("ca.pem", &own.pem())], "");
         publisher.home.write("web.pem", partner.web_pem());
-        let operations = "[operations]\nlisten = \"127.0.0.1:0\"\n";
-        publisher.configure("", &(partner.relationship("change_control = \"manual\"") + operations));
+        let relationship = partner.relationship("change_control = \"manual\"");
+        publisher.configure("", &(relationship + LISTENERS));
         let (mut service, endpoint) = publisher.start().await;
         let operations = service.address("operations").await;
         let home = publisher.home;
         let first = home.refreshed().await["held"][0]["digest"].as_str().unwrap().to_owned();
-        Self { partner, authority, home, service, endpoint, operations, first }
+        Self { own, partner, authority, home, service, endpoint, operations, first }
     }
 
     async fn offers_a_second_document(&self) {
@@ -169,8 +187,15 @@ impl World {
         match documented {
             "/" => Connection::tls(self.endpoint).await.unwrap(),
             "/healthz" | "/readyz" | "/metrics" => Connection::tcp(self.operations).await.unwrap(),
+            CHECK => Connection::unix(&self.home.path("authorization.sock")).await.unwrap(),
             _ => Connection::unix(&self.home.path("admin.sock")).await.unwrap(),
         }
+    }
+
+    /// Asks about a client with an SVID of `ca`.
+    async fn check(&self, ca: &Ca) -> Response {
+        let client = forwarded(&ca.svid("spiffe://a.example/web"));
+        self.connect(CHECK).await.ask("GET", CHECK, &[("X-Forwarded-Client-Cert", &client)]).await.unwrap()
     }
 
     async fn call(&self, documented: &str, method: &str, path: &str, body: &Value) -> Response {
@@ -249,6 +274,15 @@ fn valid(schema: &Value, value: &Value, what: &str) {
     assert!(faults.is_empty(), "{what}: {value}\n{}", faults.join("\n"));
 }
 
+const CHECK: &str = "/authorization";
+const LISTENERS: &str = r#"
+[operations]
+listen = "127.0.0.1:0"
+[authorization]
+socket = "{home}/authorization.sock"
+path = "/authorization"
+allow = ["spiffe://a.example/*"]
+"#;
 const ONE: &str = "/v1/relationships/{trust_domain}";
 const REFRESH: &str = "/v1/relationships/{trust_domain}/refresh";
 const BUNDLE: &str = "/v1/bundles/{trust_domain}";

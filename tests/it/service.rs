@@ -32,7 +32,7 @@ pub(crate) struct Service {
 }
 
 struct Running {
-    /// By name: `https_web` and `operations`.
+    /// Those on TCP, by name.
     listeners: HashMap<&'static str, SocketAddr>,
     admin: reqwest::Client,
     trust: Trust,
@@ -94,8 +94,15 @@ impl Service {
 
     /// Writes a configuration with these relationships, and no others. A running service takes it over by itself.
     pub(crate) fn configure<const N: usize>(&self, relationships: [Relationship; N]) {
-        let sections: String = relationships.iter().map(|relationship| relationship.section(self)).collect();
-        self.write("comity.toml", format!("{}{sections}", base(&self.trust_domain, self.folder.path())).as_bytes());
+        self.configure_with(relationships, "");
+    }
+
+    /// The same with sections of its own, in which `{folder}` is the folder of its files.
+    pub(crate) fn configure_with<const N: usize>(&self, relationships: [Relationship; N], sections: &str) {
+        let federation: String = relationships.iter().map(|relationship| relationship.section(self)).collect();
+        let sections = sections.replace("{folder}", self.folder.path().to_str().unwrap());
+        let text = format!("{}{sections}\n{federation}", base(&self.trust_domain, self.folder.path()));
+        self.write("comity.toml", text.as_bytes());
     }
 
     /// A file that nobody else can write, replaced as a whole; its path.
@@ -132,6 +139,11 @@ impl Service {
     pub(crate) async fn restart(&mut self) {
         self.stop().await;
         self.start().await.unwrap();
+    }
+
+    /// Where a listener on TCP is, by its name.
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
+        self.running().listeners[name]
     }
 
     /// What another service configures to fetch from this one.

@@ -18,6 +18,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, 
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use crate::support::ca::Identity;
+
 /// One connection, kept alive from request to request.
 pub(crate) struct Connection {
     stream: BufReader<Box<dyn Stream>>,
@@ -57,9 +59,20 @@ impl Connection {
 
     /// TLS with whoever owns the certificate that is shown.
     pub(crate) async fn tls(address: SocketAddr) -> io::Result<Self> {
+        Self::tls_with(address, None).await
+    }
+
+    /// The same as somebody.
+    pub(crate) async fn mutual_tls(address: SocketAddr, identity: &Identity) -> io::Result<Self> {
+        let provider = aws_lc_rs::default_provider();
+        let certified = CertifiedKey::from_der(identity.chain.clone(), identity.private_key(), &provider);
+        Self::tls_with(address, Some(Arc::new(certified.map_err(io::Error::other)?))).await
+    }
+
+    async fn tls_with(address: SocketAddr, identity: Option<Arc<CertifiedKey>>) -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-        let connector = TlsConnector::from(Arc::new(client_config(&asked)));
+        let connector = TlsConnector::from(Arc::new(client_config(&asked, identity)));
         let stream = connector.connect(name, TcpStream::connect(address).await?).await?;
         let leaf = stream.get_ref().1.peer_certificates().map(|chain| chain[0].to_vec()).unwrap_or_default();
         Ok(Self { leaf, asked_for_certificate: asked.load(Ordering::SeqCst), ..Self::over(stream) })
@@ -101,8 +114,8 @@ impl Connection {
         let mut headers = BTreeMap::new();
         loop {
             let line = self.line().await?;
-            let Some((name, value)) = line.split_once(": ") else { break };
-            headers.insert(name.to_ascii_lowercase(), value.to_owned());
+            let Some((name, value)) = line.split_once(':') else { break };
+            headers.insert(name.to_ascii_lowercase(), value.trim_start().to_owned());
         }
         let bodyless = method == "HEAD" || status == 304 || status == 204;
         let body = match headers.get("content-length") {
@@ -144,14 +157,14 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-fn client_config(asked: &Arc<AtomicBool>) -> ClientConfig {
+fn client_config(asked: &Arc<AtomicBool>, identity: Option<Arc<CertifiedKey>>) -> ClientConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
     ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-        .with_client_cert_resolver(Arc::new(Asked(asked.clone())))
+        .with_client_cert_resolver(Arc::new(Asked { asked: asked.clone(), identity }))
 }
 
 /// Accepts every certificate whose key signs the handshake; tests compare it with the expected one.
@@ -193,14 +206,17 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-/// Has no certificate, and remembers whether one was wanted.
+/// Shows what it has, and remembers whether anything was wanted.
 #[derive(Debug)]
-struct Asked(Arc<AtomicBool>);
+struct Asked {
+    asked: Arc<AtomicBool>,
+    identity: Option<Arc<CertifiedKey>>,
+}
 
 impl ResolvesClientCert for Asked {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.store(true, Ordering::SeqCst);
-        None
+        self.asked.store(true, Ordering::SeqCst);
+        self.identity.clone()
     }
 
     fn has_certs(&self) -> bool {
