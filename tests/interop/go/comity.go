@@ -16,8 +16,8 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 )
 
-// runAgainstComity starts one `comity serve` that publishes to go-spiffe and polls its publishers.
-func runAgainstComity(ctx context.Context, report *report, binary, folder string, peers *peers) error {
+// runAgainstComity starts one `comity serve` that publishes to go-spiffe, polls its publishers and answers proxies.
+func runAgainstComity(ctx context.Context, report *report, binary, folder string, peers *peers, proxies binaries) error {
 	setup, err := newSetup(folder, peers)
 	if err != nil {
 		return fmt.Errorf("files for comity: %w", err)
@@ -28,11 +28,11 @@ func runAgainstComity(ctx context.Context, report *report, binary, folder string
 	}
 	checkFetching(ctx, report, service.target())
 	checkPolling(ctx, report, service, peers)
-	report.record("comity stops on SIGTERM within 5 s, with exit code 0", service.stop())
-	if report.failed > 0 {
+	err = checkProxies(ctx, report, service, proxies)
+	if report.failed > 0 || err != nil {
 		fmt.Printf("--- log of comity\n%s---\n", service.log())
 	}
-	return nil
+	return err
 }
 
 // comity is a running service and the CLI that talks to it.

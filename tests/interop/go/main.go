@@ -1,4 +1,4 @@
-// Interop runs Comity against go-spiffe, an implementation nobody here wrote.
+// Interop runs Comity against implementations nobody here wrote: go-spiffe, Envoy and nginx.
 //
 // It prints one line per check and a closing count, and fails if a check does.
 package main
@@ -19,12 +19,16 @@ const patience = 20 * time.Second
 
 func main() {
 	comity := flag.String("comity", "", "the comity binary")
+	var proxies binaries
+	flag.StringVar(&proxies.envoy, "envoy", "envoy", "the envoy binary")
+	flag.StringVar(&proxies.nginx, "nginx", "nginx", "the nginx binary")
+	flag.StringVar(&proxies.page, "page", "docs/authorization.md", "the page with the configurations of the proxies")
 	itself := flag.Bool("itself", false, "run go-spiffe against itself: proves the checks, needs no comity")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	report := &report{}
-	if err := run(ctx, report, *comity, *itself); err != nil {
+	if err := run(ctx, report, *comity, *itself, proxies); err != nil {
 		report.record("the run itself", err)
 	}
 	fmt.Printf("%d passed, %d failed\n", report.passed, report.failed)
@@ -34,7 +38,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, report *report, comity string, itself bool) error {
+func run(ctx context.Context, report *report, comity string, itself bool, proxies binaries) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	folder, err := os.MkdirTemp("", "comity-interop-")
@@ -53,7 +57,7 @@ func run(ctx context.Context, report *report, comity string, itself bool) error 
 	case comity == "":
 		return errors.New("give -comity PATH or -itself")
 	default:
-		return runAgainstComity(ctx, report, comity, folder, peers)
+		return runAgainstComity(ctx, report, comity, folder, peers, proxies)
 	}
 }
 

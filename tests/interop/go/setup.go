@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
@@ -19,6 +20,7 @@ type setup struct {
 	domain                    *domain
 	peers                     *peers
 	webAddress, spiffeAddress string
+	requireHash               bool
 }
 
 func newSetup(folder string, peers *peers) (*setup, error) {
@@ -26,7 +28,7 @@ func newSetup(folder string, peers *peers) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &setup{folder: folder, domain: domain, peers: peers}
+	s := &setup{folder: folder, domain: domain, peers: peers, requireHash: true}
 	if s.webAddress, err = freeAddress(); err != nil {
 		return nil, err
 	}
@@ -112,6 +114,7 @@ func (s *setup) writeConfiguration() error {
 		"{go-spiffe}", s.peers.spiffe.url,
 		"{go-imposter}", s.peers.imposter.url,
 		"{path}", endpointPath,
+		"{hash}", strconv.FormatBool(s.requireHash),
 	).Replace(configuration)))
 }
 
@@ -141,6 +144,11 @@ listen = "127.0.0.1:0"
 
 [admin]
 socket = "{socket}"
+
+[authorization]
+socket = "{folder}/authorization.sock"
+allow = ["spiffe://go-spiffe.example/ns/prod/**", "spiffe://comity.example/admin"]
+require_hash = {hash}
 
 [federation."go-web.example"]
 endpoint_url = "{go-web}"
