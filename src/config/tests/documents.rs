@@ -110,6 +110,15 @@ fn the_readmes_configuration_is_valid() {
     check("../README.md", example.split("```").next().unwrap());
 }
 
+#[test]
+fn the_configurations_of_the_authorization_page_are_valid() {
+    let page = read("docs/authorization.md");
+    let examples: Vec<_> = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let [unix, tls] = examples[..] else { panic!("two examples") };
+    check("../docs/authorization.md", unix);
+    check("../docs/authorization.md", &with(tls));
+}
+
 /// What stands under `comity.toml: |` in a ConfigMap.
 fn embedded_toml(yaml: &str) -> String {
     let lines = yaml.lines().skip_while(|line| line.trim() != "comity.toml: |").skip(1);

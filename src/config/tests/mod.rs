@@ -241,6 +241,64 @@ fn fec_02_03_05_and_id_11_mistakes_of_a_relationship_are_found() {
 }
 
 #[test]
+fn mistakes_of_the_authorization_listener_are_found_all_at_once() {
+    let tls = "listen = \"127.0.0.1:9\"\nsvid = \"a\"\nprivate_key = \"b\"\n";
+    for (name, text, key, expected) in [
+        ("no way in", "path = \"/check\"", "socket", "required: the path of a Unix socket, or listen"),
+        ("two ways in", "socket = \"/a\"\nlisten = \"127.0.0.1:9\"", "listen", "one or the other"),
+        ("plain TCP", "listen = \"127.0.0.1:9\"", "svid", "required: a PEM file with an X509-SVID"),
+        ("plain TCP", "listen = \"127.0.0.1:9\"", "private_key", "required"),
+        ("TLS for everybody", tls, "proxies", "required: the SPIFFE IDs of the proxies"),
+        ("TLS for everybody", &format!("{tls}proxies = []"), "proxies", "required"),
+        ("a whole domain", &format!("{tls}proxies = [\"spiffe://b.example\"]"), "proxies", "it has no path"),
+        ("a pattern", &format!("{tls}proxies = [\"spiffe://b.example/**\"]"), "proxies", "spiffe://b.example/**"),
+        ("two certificates", &format!("{tls}certificate = \"c\""), "svid", "one or the other"),
+        ("TLS on a socket", "socket = \"/a\"\nproxies = [\"spiffe://b.example/x\"]", "proxies", "is for listen"),
+        ("the admin's", "socket = \"/var/lib/comity/admin.sock\"", "socket", "is the admin socket"),
+        ("too long", &format!("socket = \"/{}\"", "a".repeat(107)), "socket", "at most 107"),
+        (
+            "no pattern",
+            "socket = \"/a\"\nallow = [\"spiffe://b.example/x\", \"*\"]",
+            "allow",
+            "\"*\": a pattern begins",
+        ),
+        ("no pattern", "socket = \"/a\"\nallow = [\"spiffe://b.example\"]", "allow", "has a path"),
+        ("no list", "socket = \"/a\"\nallow = 7", "allow", "7 is not a list of patterns such as"),
+        ("no path", "socket = \"/a\"\npath = \"check\"", "path", "a path begins with /"),
+        ("no boolean", "socket = \"/a\"\nrequire_hash = \"no\"", "require_hash", "neither true nor false"),
+        ("a typo", "socket = \"/a\"\nallowed = []", "allowed", "did you mean allow?"),
+    ] {
+        let problems = messages(Folder::new().load(&with(&format!("[authorization]\n{text}"))));
+        let found =
+            problems.iter().any(|(at, message)| *at == format!("authorization.{key}") && message.contains(expected));
+        assert!(found, "{name} {expected}: {problems:?}");
+    }
+    let taken = with(&format!(
+        "[authorization]\n{tls}proxies = [\"spiffe://b.example/x\"]\n[operations]\nlisten = \"0.0.0.0:9\""
+    ));
+    assert!(messages(Folder::new().load(&taken))[0].1.contains("another listener's address"));
+    let several =
+        messages(Folder::new().load(&with("[authorization]\npath = \"x\"\nallow = [\"*\", \"x\"]\nrequire_hash = 1")));
+    assert_eq!(several.len(), 5, "{several:?}");
+}
+
+#[test]
+fn an_authorization_listener_is_off_until_it_is_configured_and_then_lets_in_nobody() {
+    let load = |text: &str| Folder::new().load(&with(text)).unwrap();
+    assert_eq!(load("").authorization, None);
+    let listener = load("[authorization]\nsocket = \"/run/a.sock\"").authorization.unwrap();
+    assert_eq!(listener.transport, AuthorizationTransport::Unix("/run/a.sock".into()));
+    assert_eq!((listener.path.as_str(), listener.rules.allow.len(), listener.rules.require_hash), ("/", 0, true));
+    let tls = "[authorization]\nlisten = \"127.0.0.1:9\"\ncertificate = \"/a\"\nprivate_key = \"/b\"\n\
+               proxies = [\"spiffe://b.example/x\", \"spiffe://a.example/y\"]\nallow = \"spiffe://b.example/**\"";
+    let config = load(tls);
+    let listener = config.authorization.as_ref().unwrap();
+    let AuthorizationTransport::Tls(mutual) = &listener.transport else { panic!("{listener:?}") };
+    assert_eq!((mutual.is_svid, mutual.proxies.len(), listener.rules.allow.len()), (false, 2, 1));
+    assert!(describe(&config).contains("https://127.0.0.1:9 for 2 proxies, lets in spiffe://b.example/**"));
+}
+
+#[test]
 fn staleness_off_must_be_written_and_policy_for_all_may_be_overruled() {
     let all = "[federation.\"*\"]\nmaximum_staleness = \"off\"\nchange_control = \"manual\"\n";
     let config = Folder::new().load(&(with("change_control = \"overlapping\"\nkey_notice = \"1h\"\n") + all)).unwrap();

@@ -36,6 +36,11 @@ fn keys_that_need_a_restart_are_named() {
     let running = folder.load(&with("")).unwrap();
     let relationship = folder.load(&with("redirects = 0")).unwrap();
     assert_eq!(restart_needed(&running, &relationship), Vec::<&str>::new());
+    let listener = |rest: &str| folder.load(&with(&format!("[authorization]\nsocket = \"/a.sock\"\n{rest}"))).unwrap();
+    let (nobody, somebody) = (listener(""), listener("allow = [\"spiffe://b.example/x\"]\nrequire_hash = false"));
+    assert_eq!(restart_needed(&nobody, &somebody), Vec::<&str>::new(), "rules count at once");
+    assert_eq!(restart_needed(&nobody, &listener("path = \"/check\"")), ["authorization"]);
+    assert_eq!(restart_needed(&running, &nobody), ["authorization"]);
     let other = folder
         .load(&with("[operations]\nlisten = \"127.0.0.1:1\"\n[store]\nurl = \"memory:\"\n[log]\nlevel = \"warn\""));
     assert_eq!(restart_needed(&running, &other.unwrap()), ["store", "operations", "admin", "log"]);
