@@ -43,7 +43,7 @@ pub(crate) enum Transport {
     /// Whoever may open the socket is a proxy.
     Unix(UnixSocket),
     /// The configuration demands a client certificate of a known proxy.
-    MutualTls(TcpListener, rustls::ServerConfig),
+    MutualTls(TcpListener, Box<rustls::ServerConfig>),
 }
 
 /// Answers checks until `stop`: 200 with the client's SPIFFE ID, or an answer that lets nobody pass.
@@ -59,6 +59,7 @@ fn server(service: Data<Service>, transport: &Transport) -> io::Result<Server> {
         .disable_signals()
         .shutdown_timeout(DRAIN_SECONDS)
         .workers(limits.workers)
+        .worker_max_blocking_threads(VERIFYING)
         .max_connections(CONNECTIONS.div_ceil(limits.workers))
         .max_connection_rate(limits.handshakes)
         .tls_handshake_timeout(limits.handshake_timeout)
@@ -71,7 +72,7 @@ fn server(service: Data<Service>, transport: &Transport) -> io::Result<Server> {
         });
     let server = match transport {
         Transport::Unix(socket) => server.listen_uds(socket.listener()?)?,
-        Transport::MutualTls(listener, tls) => server.listen_rustls_0_23(listener.try_clone()?, tls.clone())?,
+        Transport::MutualTls(listener, tls) => server.listen_rustls_0_23(listener.try_clone()?, (**tls).clone())?,
     };
     Ok(server.run())
 }
@@ -172,6 +173,9 @@ const CONNECTIONS: usize = 1024;
 
 /// Longer than proxies keep a connection, so that none sends a request while we close.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// Threads of each worker that verify: one may be held up by a chain made to be dear.
+const VERIFYING: usize = 2;
 
 /// Checks that run or wait to: some tenths of a second of the dearest chains.
 const PLACES: usize = 256;

@@ -117,7 +117,7 @@ mod tests {
             let parsed: AllowPattern = pattern.parse().unwrap();
             assert_eq!(parsed.to_string(), pattern);
             let matches = |id: &&str| parsed.matches(&id.parse().unwrap());
-            assert!(yes.iter().all(|id| matches(id)) && !no.iter().any(|id| matches(id)), "{pattern}");
+            assert!(yes.iter().all(matches) && !no.iter().any(matches), "{pattern}");
         }
     }
 

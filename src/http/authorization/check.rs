@@ -44,7 +44,7 @@ pub(super) enum Refusal {
     #[error(transparent)]
     Xfcc(#[from] XfccError),
     #[error(transparent)]
-    Svid(#[from] Rejection),
+    Svid(Box<Rejection>),
     #[error("there is more to verify than can be done in time")]
     Overloaded,
     #[error("the clock gives no time")]
@@ -60,6 +60,12 @@ impl Refusal {
             Self::Overloaded => "overloaded",
             Self::NoTime => "no-time",
         }
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::Svid(Box::new(rejection))
     }
 }
 
