@@ -60,7 +60,7 @@ type proxy struct {
 func startEnvoy(
 	ctx context.Context, name string, b binaries, s *setup, a *application, edit func(string) (string, error),
 ) (*proxy, error) {
-	text, err := sample(b.page, "yaml")
+	text, err := sample(b.page, "yaml", 0)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,6 @@ func startEnvoy(
 		"address: 127.0.0.1, port_value: 8080", socketAddress(a.address),
 		"/etc/envoy/tls.crt", s.path("tls.pem"),
 		"/etc/envoy/tls.key", s.path("tls.key"),
-		samplesSocket, s.path("authorization.sock"),
 	)
 	if err != nil {
 		return nil, err
@@ -92,7 +91,7 @@ func startEnvoy(
 }
 
 func startNginx(ctx context.Context, b binaries, s *setup, a *application) (*proxy, error) {
-	text, err := sample(b.page, "nginx")
+	text, err := sample(b.page, "nginx", 0)
 	if err != nil {
 		return nil, err
 	}
@@ -197,18 +196,51 @@ func socketAddress(address string) string {
 	return "address: " + host + ", port_value: " + port
 }
 
-// sample is the first block of a page in this language.
-func sample(page, language string) (string, error) {
+// sample is a block of a page in this language, counted from 0.
+func sample(page, language string, index int) (string, error) {
 	text, err := os.ReadFile(page)
 	if err != nil {
 		return "", err
 	}
-	_, rest, begins := strings.Cut(string(text), "\n```"+language+"\n")
-	block, _, ends := strings.Cut(rest, "\n```\n")
-	if !begins || !ends {
-		return "", errors.New(page + " has no block of " + language)
+	blocks := strings.Split(string(text), "\n```"+language+"\n")[1:]
+	if index >= len(blocks) {
+		return "", fmt.Errorf("%s has %d blocks of %s", page, len(blocks), language)
+	}
+	block, _, ends := strings.Cut(blocks[index], "\n```\n")
+	if !ends {
+		return "", errors.New(page + " has a block without end")
 	}
 	return block + "\n", nil
+}
+
+// bySocket has Envoy ask over the Unix socket.
+func bySocket(s *setup) func(string) (string, error) {
+	return func(text string) (string, error) {
+		return replaced(text, samplesSocket, s.path("authorization.sock"))
+	}
+}
+
+// byTLS has Envoy ask over the network, as whoever has the SVID in these files.
+func byTLS(s *setup, b binaries, svid string) func(string) (string, error) {
+	return func(text string) (string, error) {
+		tls, err := sample(b.page, "yaml", 1)
+		if err != nil {
+			return "", err
+		}
+		tls, err = replaced(tls,
+			"/etc/envoy/svid.pem", s.path(svid+".pem"),
+			"/etc/envoy/svid.key", s.path(svid+".key"),
+			"/etc/envoy/ca.pem", s.path("own.pem"),
+			"spiffe://bank-a.example/comity", s.domain.id(endpointPath).String(),
+		)
+		if err != nil {
+			return "", err
+		}
+		return replaced(text,
+			"pipe: { path: "+samplesSocket+" }", "socket_address: { "+socketAddress(s.authorizationAddress)+" }",
+			"  - name: comity\n", "  - name: comity\n"+tls,
+		)
+	}
 }
 
 // replaced replaces texts that must be there, given in pairs.

@@ -96,8 +96,7 @@ func checkProxies(ctx context.Context, report *report, c *comity, b binaries) er
 		return err
 	}
 	checkEnvoyAlone(ctx, report, c.setup, b, application, clients)
-	unchanged := func(text string) (string, error) { return text, nil }
-	envoy, err := startEnvoy(ctx, "envoy", b, c.setup, application, unchanged)
+	envoy, err := startEnvoy(ctx, "envoy", b, c.setup, application, bySocket(c.setup))
 	if err != nil {
 		return err
 	}
@@ -124,8 +123,52 @@ func checkProxies(ctx context.Context, report *report, c *comity, b binaries) er
 	if report.failed > 0 {
 		fmt.Printf("--- log of envoy\n%s--- log of nginx\n%s---\n", envoy.log(), nginx.log())
 	}
+	return checkOverTLS(ctx, report, c, b, application, clients)
+}
+
+// checkOverTLS starts comity anew, for proxies that prove who they are.
+func checkOverTLS(
+	ctx context.Context, report *report, c *comity, b binaries, application *application, clients *clients,
+) error {
+	s := c.setup
+	for file, path := range map[string]string{"proxy": proxyPath, "other": "/other"} {
+		svid, err := s.domain.first().mintSVID(s.domain.id(path))
+		if err != nil {
+			return err
+		}
+		if err := s.writeIdentity(file, svid); err != nil {
+			return err
+		}
+	}
+	if err := s.overTLS(); err != nil {
+		return err
+	}
+	service, err := startComity(ctx, c.binary, s)
+	if err != nil {
+		return err
+	}
+	known, err := startEnvoy(ctx, "envoy-tls", b, s, application, byTLS(s, b, "proxy"))
+	if err != nil {
+		return err
+	}
+	defer known.stop()
+	other, err := startEnvoy(ctx, "envoy-other", b, s, application, byTLS(s, b, "other"))
+	if err != nil {
+		return err
+	}
+	defer other.stop()
+	report.record("envoy over mutual TLS: a client passes as who it is",
+		eventually(ctx, func() error { return passes(ctx, known, clients.proper, clients.id, lies(clients)) }))
+	report.record("envoy over mutual TLS: a certificate with two URIs is refused (SDS-08)",
+		isRefused(ctx, known, application, clients.twoURIs, nil, http.StatusForbidden))
+	report.record("envoy over mutual TLS: a proxy that may not ask lets nobody pass",
+		isRefused(ctx, other, application, clients.proper, nil, other.withoutComity))
+	report.record("comity stops again", service.stop())
 	return nil
 }
+
+// proxyPath is that of the one proxy that may ask over TLS.
+const proxyPath = "/proxy"
 
 func checkProxy(ctx context.Context, report *report, proxy *proxy, application *application, clients *clients) {
 	check := func(name string, err error) { report.record(proxy.name+": "+name, err) }
@@ -237,6 +280,9 @@ func withOwnValidator(text string, s *setup) (string, error) {
 		s.write("own.pem", certificatePEM(s.domain.first().certificate)),
 	)
 	if err != nil {
+		return "", err
+	}
+	if text, err = bySocket(s)(text); err != nil {
 		return "", err
 	}
 	before, rest, _ := strings.Cut(text, "          - name: envoy.filters.http.ext_authz\n")

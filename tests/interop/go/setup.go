@@ -20,7 +20,9 @@ type setup struct {
 	domain                    *domain
 	peers                     *peers
 	webAddress, spiffeAddress string
-	requireHash               bool
+	// Where comity answers proxies over TLS; empty while it does so on a Unix socket.
+	authorizationAddress string
+	requireHash          bool
 }
 
 func newSetup(folder string, peers *peers) (*setup, error) {
@@ -115,7 +117,24 @@ func (s *setup) writeConfiguration() error {
 		"{go-imposter}", s.peers.imposter.url,
 		"{path}", endpointPath,
 		"{hash}", strconv.FormatBool(s.requireHash),
+		"{transport}", s.transport(),
 	).Replace(configuration)))
+}
+
+// overTLS has the next comity answer proxies over TLS.
+func (s *setup) overTLS() (err error) {
+	if s.authorizationAddress, err = freeAddress(); err != nil {
+		return err
+	}
+	return s.writeConfiguration()
+}
+
+func (s *setup) transport() string {
+	if s.authorizationAddress == "" {
+		return fmt.Sprintf("socket = %q", s.path("authorization.sock"))
+	}
+	return fmt.Sprintf("listen = %q\nsvid = %q\nprivate_key = %q\nproxies = [%q]",
+		s.authorizationAddress, s.path("svid.pem"), s.path("svid.key"), s.domain.id(proxyPath))
 }
 
 const configuration = `trust_domain = "comity.example"
@@ -146,7 +165,7 @@ listen = "127.0.0.1:0"
 socket = "{socket}"
 
 [authorization]
-socket = "{folder}/authorization.sock"
+{transport}
 allow = ["spiffe://go-spiffe.example/ns/prod/**", "spiffe://comity.example/admin"]
 require_hash = {hash}
 
