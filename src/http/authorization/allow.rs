@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::{TrustDomain, TrustDomainError};
+use crate::verify::path_pattern::{PathPattern, PathPatternError};
 
 /// SPIFFE IDs of one trust domain, as `spiffe://b.example/ns/*/sa/web` or `spiffe://b.example/ns/prod/**`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,58 +25,15 @@ impl FromStr for AllowPattern {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rest = text.strip_prefix("spiffe://").ok_or(AllowPatternError::Scheme)?;
-        let (name, path) = rest.split_at(rest.find('/').ok_or(AllowPatternError::Path)?);
+        let (name, path) = rest.split_at(rest.find('/').ok_or(AllowPatternError::NoPath)?);
         Ok(Self { trust_domain: name.parse()?, path: path.parse()? })
     }
 }
 
 impl fmt::Display for AllowPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "spiffe://{}{}", self.trust_domain, self.path.0)
+        write!(f, "spiffe://{}{}", self.trust_domain, self.path)
     }
-}
-
-/// A path in which `*` is one segment, and `**` at the end one or more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct PathPattern(Box<str>);
-
-impl PathPattern {
-    fn matches(&self, path: &str) -> bool {
-        let (mut pattern, mut path) = (self.0.split('/'), path.split('/'));
-        loop {
-            match (pattern.next(), path.next()) {
-                (None, None) => return true,
-                (Some("**"), Some(_)) => return true,
-                (Some("*"), Some(_)) => {}
-                (Some(expected), Some(segment)) if expected == segment => {}
-                _ => return false,
-            }
-        }
-    }
-}
-
-impl FromStr for PathPattern {
-    type Err = AllowPatternError;
-
-    fn from_str(path: &str) -> Result<Self, Self::Err> {
-        let segments: Vec<_> = path.split('/').skip(1).collect();
-        let last = segments.len().checked_sub(1).ok_or(AllowPatternError::Path)?;
-        for (at, segment) in segments.into_iter().enumerate() {
-            match segment {
-                "**" if at == last => {}
-                "*" => {}
-                "" | "." | ".." => return Err(AllowPatternError::Segment),
-                _ if segment.contains('*') => return Err(AllowPatternError::Wildcard),
-                _ if segment.bytes().all(is_of_a_path) => {}
-                _ => return Err(AllowPatternError::Segment),
-            }
-        }
-        Ok(Self(path.into()))
-    }
-}
-
-fn is_of_a_path(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
 
 /// Why a text is no pattern.
@@ -86,11 +44,9 @@ pub(crate) enum AllowPatternError {
     #[error(transparent)]
     TrustDomain(#[from] TrustDomainError),
     #[error("a pattern has a path; for a whole trust domain it is /**")]
-    Path,
-    #[error("* stands for one whole segment, and ** for one or more at the end")]
-    Wildcard,
-    #[error("a segment of the path is none of a SPIFFE ID")]
-    Segment,
+    NoPath,
+    #[error(transparent)]
+    Path(#[from] PathPatternError),
 }
 
 #[cfg(test)]
