@@ -16,7 +16,7 @@ use crate::spiffe::authority::SvidType;
 use crate::spiffe::spiffe_id::SpiffeId;
 
 use super::explain::Trace;
-use super::policy::{Lapse, SvidChecks};
+use super::policy::{Lapse, Policy, SvidChecks};
 use super::rejection::Rejection;
 use super::snapshot::DomainTrust;
 use super::verified::Verified;
@@ -74,8 +74,8 @@ impl<'a> Token<'a> {
         if token.len() > MAX_BYTES {
             return Err(TokenFault::TooLarge { bytes: token.len() });
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or(malformed("it has no three parts"))?;
-        let (header, payload) = signed.split_once('.').ok_or(malformed("it has no three parts"))?;
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(|| malformed("it has no three parts"))?;
+        let (header, payload) = signed.split_once('.').ok_or_else(|| malformed("it has no three parts"))?;
         if payload.contains('.') {
             return Err(malformed("it has more than three parts"));
         }
@@ -102,8 +102,9 @@ impl<'a> Token<'a> {
         let lapses = self.lapses(domain.policy().svid_checks).map_err(Rejection::Token)?;
         let key = self.signer(domain, trace).map_err(Rejection::Token)?;
         let (not_before, not_after) = self.check_claims(audiences, at).map_err(Rejection::Token)?;
+        self.check_policy(domain.policy(), key, at)?;
         let time = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        let not_after = domain.policy().not_after.map_or(time(not_after), |end| end.min(time(not_after)));
+        let not_after = domain.policy().until(time(not_after));
         let verified = Verified {
             spiffe_id: self.claims.spiffe_id.clone(),
             authority: key.id.clone(),
@@ -158,6 +159,13 @@ impl<'a> Token<'a> {
             }
         }
         Err(fault)
+    }
+
+    fn check_policy(&self, policy: &Policy, key: &JwtKey, at: UnixTime) -> Result<(), Rejection> {
+        let (audiences, expires) = (self.claims.audiences()?, self.claims.expires()?);
+        // A key without a level is weak, and signed nothing here.
+        let strength = key.strength.unwrap_or_default();
+        Ok(policy.check_jwt(self.spiffe_id(), audiences, expires.as_secs(), strength, at)?)
     }
 
     fn check_claims(&self, audiences: &Audiences, at: UnixTime) -> Result<(u64, u64), TokenFault> {

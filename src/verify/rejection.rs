@@ -82,10 +82,10 @@ pub enum Rejection {
     BudgetExhausted(Limit),
     /// A JWT-SVID breaks a rule.
     #[error("{0}")]
-    Token(#[source] TokenFault),
+    Token(#[from] TokenFault),
     /// Proven, but not what the relationship is for.
     #[error("{0}")]
-    Policy(#[source] PolicyBreach),
+    Policy(#[from] PolicyBreach),
     /// Proven, but not whom the application lets in.
     #[error("{spiffe_id} is not authorized here")]
     NotAuthorized {

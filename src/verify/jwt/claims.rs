@@ -62,10 +62,14 @@ impl Claims {
     /// `iat` is no test of validity: one in the future is accepted (JW-10).
     pub(super) fn validity(&self) -> Result<(u64, u64), TokenFault> {
         self.time("iat")?;
-        let expires = self.time("exp")?.ok_or(TokenFault::MissingClaim { claim: "exp" })?.saturating_add(LEEWAY);
+        let expires = self.expires()?.saturating_add(LEEWAY);
         let begins = self.time("nbf")?.unwrap_or_default().saturating_sub(LEEWAY);
         let up = |time: Duration| time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
         Ok((up(begins), up(expires).saturating_sub(1)))
+    }
+
+    pub(super) fn expires(&self) -> Result<Duration, TokenFault> {
+        self.time("exp")?.ok_or(TokenFault::MissingClaim { claim: "exp" })
     }
 
     /// Checks that it is valid at an instant, to be told in which seconds it is.

@@ -12,7 +12,7 @@ use crate::spiffe::bundle::Authorities;
 use crate::spiffe::json::quote;
 use crate::spiffe::public_key::{Curve, PublicKey};
 
-use super::super::policy::KeyStrength;
+use super::super::key_strength::KeyStrength;
 use super::fault::TokenFault;
 use super::header::{Header, SigningAlgorithm};
 
