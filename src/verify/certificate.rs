@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
-use x509_parser::x509::X509Name;
 
 use super::der::{self, BIT_STRING, Element, INTEGER, OCTET_STRING, Reader, SEQUENCE};
+use super::distinguished_name::Name;
 use super::moment::Moment;
 use super::name_constraints::NameConstraints;
-use super::names::{Form, GeneralName, owned, read_names, same_name};
+use super::names::{GeneralName, owned, read_names};
 use super::rejection::{Fault, Place, Rejection};
 
 /// One certificate of version 3 (RFC 5280 §4.1), borrowed from its DER or owned. Algorithms are raw DER, to
@@ -23,8 +23,8 @@ pub(super) struct Certificate<'a> {
     /// Contents of the AlgorithmIdentifier, without its header.
     pub(super) signature_algorithm: Cow<'a, [u8]>,
     pub(super) signature: Cow<'a, [u8]>,
-    pub(super) issuer: Cow<'a, [u8]>,
-    pub(super) subject: Cow<'a, [u8]>,
+    pub(super) issuer: Name<'a>,
+    pub(super) subject: Name<'a>,
     /// Unix seconds.
     pub(super) not_before: i64,
     /// Unix seconds, itself included.
@@ -92,9 +92,9 @@ impl<'a> Certificate<'a> {
         if fields.expect(SEQUENCE)?.contents != signature_algorithm {
             return Err(Fault::Malformed { what: "two signature algorithms" });
         }
-        let issuer = fields.expect(SEQUENCE)?.whole;
+        let issuer = Name::read(fields.next()?.whole)?;
         let (not_before, not_after) = read_validity(fields.expect(SEQUENCE)?)?;
-        let subject = fields.expect(SEQUENCE)?.whole;
+        let subject = Name::read(fields.next()?.whole)?;
         let key = read_key(fields.expect(SEQUENCE)?)?;
         fields.optional(der::primitive(1))?;
         fields.optional(der::primitive(2))?;
@@ -108,8 +108,8 @@ impl<'a> Certificate<'a> {
             signed: signed.whole.into(),
             signature_algorithm: signature_algorithm.into(),
             signature: signature.into(),
-            issuer: issuer.into(),
-            subject: subject.into(),
+            issuer,
+            subject,
             not_before,
             not_after,
             key,
@@ -124,8 +124,8 @@ impl<'a> Certificate<'a> {
             signed: owned(self.signed),
             signature_algorithm: owned(self.signature_algorithm),
             signature: owned(self.signature),
-            issuer: owned(self.issuer),
-            subject: owned(self.subject),
+            issuer: self.issuer.into_owned(),
+            subject: self.subject.into_owned(),
             not_before: self.not_before,
             not_after: self.not_after,
             key: Key { info: owned(self.key.info), algorithm: owned(self.key.algorithm), bytes: owned(self.key.bytes) },
@@ -133,21 +133,13 @@ impl<'a> Certificate<'a> {
         }
     }
 
-    pub(super) fn has_empty_subject(&self) -> bool {
-        *self.subject == *EMPTY_NAME
-    }
-
     pub(super) fn is_self_issued(&self) -> bool {
-        self.is_named(&self.issuer)
-    }
-
-    pub(super) fn is_named(&self, name: &[u8]) -> bool {
-        same_name(&self.subject, name)
+        self.subject.is(&self.issuer)
     }
 
     /// Every URI among the subject's alternative names, as encoded.
     pub(super) fn uris(&self) -> impl Iterator<Item = &[u8]> {
-        self.extensions.names.iter().filter(|name| name.form == Form::Uri).map(|name| &*name.value)
+        self.extensions.names.iter().filter_map(GeneralName::uri)
     }
 
     /// Roles that its extendedKeyUsage allows.
@@ -165,13 +157,7 @@ impl<'a> Certificate<'a> {
 
     /// This certificate as the reason why a chain is refused.
     pub(super) fn rejected(&self, place: Place, fault: Fault) -> Rejection {
-        Rejection::Certificate { place, subject: self.subject_text(), fault }
-    }
-
-    /// The subject as RFC 4514 writes it, escaped; empty if it is none.
-    pub(super) fn subject_text(&self) -> Box<str> {
-        let subject = X509Name::from_der(&self.subject).map(|(_, name)| name.to_string()).unwrap_or_default();
-        subject.escape_debug().to_string().into()
+        Rejection::Certificate { place, subject: self.subject.text(), fault }
     }
 }
 
@@ -201,7 +187,6 @@ pub(super) fn unreadable(place: Place, fault: Fault) -> Rejection {
 }
 
 const VERSION_3: &[u8] = &[INTEGER, 1, 2];
-const EMPTY_NAME: &[u8] = &[SEQUENCE, 0];
 /// Far more than any certificate has; it bounds the search for one that is given twice.
 const MAX_EXTENSIONS: usize = 64;
 

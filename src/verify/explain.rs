@@ -58,7 +58,7 @@ pub(super) struct Trace(pub(super) Vec<ExplainedStep>);
 impl Trace {
     pub(super) fn add(&mut self, depth: usize, certificate: &Certificate<'_>, place: Place, outcome: Outcome) {
         let (outcome, code) = outcome.describe();
-        let (place, subject) = (place.to_string(), certificate.subject_text());
+        let (place, subject) = (place.to_string(), certificate.subject.text());
         self.0.push(ExplainedStep { depth, place, subject, outcome, code });
     }
 }

@@ -8,6 +8,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 use super::certificate::Certificate;
 use super::moment::Moment;
 use super::path::Means;
+use super::rejection::Place;
 use super::snapshot::{DomainTrust, TrustSnapshot};
 use super::x509::{Svid, Usage};
 
@@ -26,7 +27,8 @@ impl HintIndex {
         let mut index = Self::default();
         for domain in domains {
             for anchor in &domain.anchors().candidates {
-                for hint in hints(anchor.certificate.extensions.subject_key_id.as_deref(), &anchor.certificate.subject)
+                for hint in
+                    hints(anchor.certificate.extensions.subject_key_id.as_deref(), &anchor.certificate.subject.der)
                 {
                     let known = index.0.entry(hint).or_default();
                     if known.len() <= MAX_CANDIDATES {
@@ -40,21 +42,25 @@ impl HintIndex {
 
     /// Domains that the issuer of `certificate` may be in, those first that its key identifier points at.
     fn issuers<'i>(&'i self, certificate: &Certificate<'_>) -> impl Iterator<Item = &'i TrustDomain> + use<'i> {
-        let hints = hints(certificate.extensions.authority_key_id.as_deref(), &certificate.issuer);
+        let hints = hints(certificate.extensions.authority_key_id.as_deref(), &certificate.issuer.der);
         hints.into_iter().filter_map(|hint| self.0.get(&hint)).flatten()
     }
 }
 
-/// The domain whose authority vouches for `svid`, which says it is of another one: tried with at most two.
+/// The domain whose authority vouches for `svid`, which says it is of another one and whose path ended at `ended`:
+/// tried with at most two.
 pub(super) fn find_foreign_authority(
     snapshot: &TrustSnapshot,
     svid: &Svid<'_>,
+    ended: Place,
     usage: Usage,
     at: &Moment,
     means: &mut Means<'_>,
 ) -> Option<TrustDomain> {
     let mut candidates: Vec<&TrustDomain> = Vec::new();
-    for domain in svid.certificates().flat_map(|certificate| snapshot.hints().issuers(certificate)) {
+    for domain in
+        svid.certificates_from(ended).into_iter().flat_map(|certificate| snapshot.hints().issuers(certificate))
+    {
         if domain != svid.spiffe_id().trust_domain() && !candidates.contains(&domain) {
             candidates.push(domain);
         }

@@ -40,7 +40,7 @@ fn lapses(leaf: &Certificate<'_>) -> Vec<(Lapse, Fault)> {
     let rules = [
         (extensions.key_usage.is_some_and(signs), Lapse::LeafKeyUsage, Fault::LeafKeyUsage),
         (roles.server && roles.client, Lapse::LeafExtendedKeyUsage, Fault::ExtendedKeyUsage),
-        (!leaf.has_empty_subject() || extensions.san_is_critical, Lapse::SanNotCritical, Fault::SanNotCritical),
+        (!leaf.subject.is_empty() || extensions.san_is_critical, Lapse::SanNotCritical, Fault::SanNotCritical),
     ];
     rules.into_iter().filter(|(holds, ..)| !holds).map(|(_, lapse, fault)| (lapse, fault)).collect()
 }

@@ -17,10 +17,15 @@ pub(crate) mod verified;
 pub(crate) mod verifier;
 pub(crate) mod x509;
 
+mod budget;
 mod certificate;
+mod comparable;
 mod connection;
 mod der;
+mod distinguished_name;
+mod failures;
 mod foreign;
+mod hosts;
 mod key;
 mod leaf;
 mod memo;
@@ -30,10 +35,12 @@ mod names;
 mod path;
 mod path_policy;
 mod pool;
+mod ranking;
 mod signature;
 mod signer;
 mod subtree;
 #[cfg(test)]
 mod testing;
+mod text;
 
 pub use signature::is_self_signed;

@@ -1,14 +1,19 @@
 //! Name constraints of signing certificates (RFC 5280 §4.2.1.10): which names may stand below one.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::certificate::Certificate;
+use super::budget::Budget;
+use super::comparable::{ComparableName, names_of, of_form};
 use super::der::{self, Reader, SEQUENCE};
-use super::names::{Form, email_addresses, owned, read_name};
-use super::rejection::{Breach, Fault};
-use super::subtree::{Comparison, Hosts, Subtree};
+use super::hosts::Hosts;
+use super::names::{Form, owned, read_name};
+use super::path::Step;
+use super::rejection::{Breach, Fault, Limit};
+use super::subtree::{Comparison, Subtree};
+use super::text;
 
 /// A nameConstraints extension, its subtrees as encoded.
 #[derive(Debug)]
@@ -18,13 +23,40 @@ pub(super) struct NameConstraints<'a> {
 }
 
 /// Why a certificate may not stand below another.
-pub(super) enum ConstraintFault {
+enum ConstraintFault {
     /// A name that is excluded, or not permitted.
     Name(Fault),
     /// The constraints themselves can't be read or processed.
     Constraints(Fault),
     /// Too many names to compare.
-    Exhausted,
+    Exhausted(Limit),
+}
+
+/// Checks a complete path, the authority its last step, from there down (RFC 5280 §6.1.3). Self-issued certificates
+/// are exempt, but for the leaf.
+pub(super) fn check_path<'s, 'a>(
+    path: &[Step<'s, 'a>],
+    budget: &mut Budget,
+) -> Result<Result<(), (Step<'s, 'a>, Fault)>, Limit> {
+    for (at, step) in path.iter().enumerate().rev() {
+        let above = path[at + 1..].iter().rev();
+        let mut above =
+            above.filter_map(|signer| Some((signer, signer.certificate.extensions.name_constraints.as_ref()?)));
+        let Some(first) = above.next() else { continue };
+        if step.signer.is_some() && step.certificate.is_self_issued() {
+            continue;
+        }
+        let names = names_of(step.certificate);
+        for (signer, constraints) in std::iter::once(first).chain(above) {
+            match constraints.check(&names, budget) {
+                Ok(()) => {}
+                Err(ConstraintFault::Exhausted(limit)) => return Err(limit),
+                Err(ConstraintFault::Name(fault)) => return Ok(Err((*step, fault))),
+                Err(ConstraintFault::Constraints(fault)) => return Ok(Err((*signer, fault))),
+            }
+        }
+    }
+    Ok(Ok(()))
 }
 
 impl<'a> NameConstraints<'a> {
@@ -44,47 +76,55 @@ impl<'a> NameConstraints<'a> {
         NameConstraints { permitted: owned(self.permitted), excluded: owned(self.excluded) }
     }
 
-    /// Checks the names of one certificate, and that the constraints can be processed.
-    ///
-    /// Each comparison of a name with a subtree takes one from `comparisons_left`.
-    pub(super) fn check(
-        &self,
-        certificate: &Certificate<'_>,
-        comparisons_left: &mut usize,
-    ) -> Result<(), ConstraintFault> {
-        let names = names_of(certificate);
-        let mut compare = |subtree: &Subtree<'_>, (form, name): &(Form, &[u8])| {
-            *comparisons_left = comparisons_left.checked_sub(1).ok_or(ConstraintFault::Exhausted)?;
-            Ok(subtree.compare(*form, name))
-        };
+    /// Checks the names of one certificate, and that the constraints can be processed. Every subtree that is read,
+    /// and every comparison with one, is taken from `budget`.
+    fn check(&self, names: &[ComparableName<'_>], budget: &mut Budget) -> Result<(), ConstraintFault> {
         for subtree in Subtrees::of(&self.excluded) {
             let subtree = subtree.map_err(ConstraintFault::Constraints)?;
-            for name in names.iter().filter(|(form, _)| *form == subtree.form) {
-                match compare(&subtree, name)? {
+            budget.take_comparison(subtree.size())?;
+            for name in of_form(names, subtree.form) {
+                match compare(&subtree, name, budget)? {
+                    Comparison::Outside if subtree.may_hold(name) => return Err(violation(name, Breach::Unclear)),
                     Comparison::Outside => {}
                     Comparison::Inside => return Err(violation(name, Breach::Excluded)),
                     Comparison::Unclear => return Err(violation(name, Breach::Unclear)),
                 }
             }
         }
-        let mut standing = vec![None; names.len()];
+        self.check_permitted(names, budget)
+    }
+
+    fn check_permitted(&self, names: &[ComparableName<'_>], budget: &mut Budget) -> Result<(), ConstraintFault> {
+        let mut standing: BTreeMap<Form, Vec<bool>> = BTreeMap::new();
         for subtree in Subtrees::of(&self.permitted) {
             let subtree = subtree.map_err(ConstraintFault::Constraints)?;
-            let of_form = names.iter().zip(&mut standing).filter(|((form, _), _)| *form == subtree.form);
-            for (name, standing) in of_form {
-                let is_inside = match compare(&subtree, name)? {
+            budget.take_comparison(subtree.size())?;
+            let names = of_form(names, subtree.form);
+            let standing = standing.entry(subtree.form).or_insert_with(|| vec![false; names.len()]);
+            for (name, is_permitted) in names.iter().zip(standing) {
+                match compare(&subtree, name, budget)? {
                     Comparison::Unclear => return Err(violation(name, Breach::Unclear)),
                     // Excluded wins, so a wildcard that is inside in part is inside here only if in whole.
-                    comparison => comparison == Comparison::Inside && subtree.covers(name.1),
-                };
-                *standing = Some(is_inside || *standing == Some(true));
+                    comparison => *is_permitted |= comparison == Comparison::Inside && subtree.covers(name),
+                }
             }
         }
-        match names.iter().zip(standing).find(|(_, standing)| *standing == Some(false)) {
+        let mut judged = standing.iter().flat_map(|(form, standing)| of_form(names, *form).iter().zip(standing));
+        match judged.find(|(_, is_permitted)| !**is_permitted) {
             Some((name, _)) => Err(violation(name, Breach::NotPermitted)),
             None => Ok(()),
         }
     }
+}
+
+fn compare(
+    subtree: &Subtree<'_>,
+    name: &ComparableName<'_>,
+    budget: &mut Budget,
+) -> Result<Comparison, ConstraintFault> {
+    let bytes = if subtree.form == Form::Directory { subtree.size() + name.source.len() } else { 0 };
+    budget.take_comparison(bytes)?;
+    Ok(subtree.compare(name))
 }
 
 /// Whether the URI subtrees that signing certificates permit, intersected, are exactly one trust domain.
@@ -121,30 +161,19 @@ pub(super) fn is_scoped_to<'c>(
 /// Subtrees of one certificate, and pairs of them with what those before permit.
 const MAX_SCOPE: usize = 1_000;
 
-/// The names that constraints apply to: alternative ones, the subject, and its e-mail addresses if there
-/// is none among the former.
-fn names_of<'c>(certificate: &'c Certificate<'_>) -> Vec<(Form, &'c [u8])> {
-    let alternative = certificate.extensions.names.iter().map(|name| (name.form, &*name.value));
-    let mut names: Vec<_> = alternative.filter(|(form, _)| *form != Form::Other).collect();
-    if !names.iter().any(|(form, _)| *form == Form::Email) {
-        names.extend(email_addresses(&certificate.subject).into_iter().map(|address| (Form::Email, address)));
-    }
-    if !certificate.has_empty_subject() {
-        names.push((Form::Directory, &certificate.subject));
-    }
-    names
-}
-
-fn violation((form, name): &(Form, &[u8]), breach: Breach) -> ConstraintFault {
-    let mut name = match form {
-        Form::Ip | Form::Directory | Form::Other => format!("{form:?}"),
-        _ => String::from_utf8_lossy(name).escape_debug().to_string(),
+fn violation(name: &ComparableName<'_>, breach: Breach) -> ConstraintFault {
+    let name = match name.form {
+        Form::Ip | Form::Directory | Form::Other => format!("{:?}", name.form),
+        Form::Uri | Form::Dns | Form::Email => text::shown(name.source),
     };
-    name.truncate(name.floor_char_boundary(MAX_NAME_IN_MESSAGE));
     ConstraintFault::Name(Fault::NameConstraint { name, breach })
 }
 
-const MAX_NAME_IN_MESSAGE: usize = 256;
+impl From<Limit> for ConstraintFault {
+    fn from(limit: Limit) -> Self {
+        Self::Exhausted(limit)
+    }
+}
 
 /// The subtrees of a list, read one by one.
 struct Subtrees<'a>(Reader<'a>);

@@ -7,7 +7,6 @@ use crate::spiffe::bundle::Authorities;
 use super::certificate::{Certificate, unreadable};
 use super::key;
 use super::key_strength::KeyStrength;
-use super::names::{RelativeNames, relative_names};
 use super::rejection::{Fault, Place, Rejection};
 
 /// A certificate that may stand in a path above the leaf.
@@ -16,13 +15,11 @@ pub(super) struct Candidate<'a> {
     pub(super) certificate: Certificate<'a>,
     pub(super) place: Place,
     key: OnceLock<Result<KeyStrength, Fault>>,
-    /// The subject as RFC 5280 compares names, if it is one.
-    subject: OnceLock<Option<RelativeNames>>,
 }
 
 impl<'a> Candidate<'a> {
     fn new(certificate: Certificate<'a>, place: Place) -> Self {
-        Self { certificate, place, key: OnceLock::new(), subject: OnceLock::new() }
+        Self { certificate, place, key: OnceLock::new() }
     }
 
     pub(super) fn is_authority(&self) -> bool {
@@ -32,11 +29,6 @@ impl<'a> Candidate<'a> {
     /// Whether its key can be used, and how strong it is.
     pub(super) fn key_strength(&self) -> Result<KeyStrength, Fault> {
         self.key.get_or_init(|| key::strength(&self.certificate.key)).clone()
-    }
-
-    /// Whether its subject is this name, spelled differently perhaps.
-    pub(super) fn is_named(&self, name: &RelativeNames) -> bool {
-        self.subject.get_or_init(|| relative_names(&self.certificate.subject)).as_ref() == Some(name)
     }
 }
 
@@ -83,8 +75,8 @@ pub(super) struct Intermediates<'a> {
 }
 
 impl<'a> Intermediates<'a> {
-    pub(super) fn certificates(&self) -> impl Iterator<Item = &Certificate<'a>> {
-        self.candidates.iter().map(|candidate| &candidate.certificate)
+    pub(super) fn candidates(&self) -> impl Iterator<Item = &Candidate<'a>> {
+        self.candidates.iter()
     }
 
     pub(super) fn new(sent: &[&'a [u8]]) -> Self {

@@ -163,10 +163,13 @@ pub enum Limit {
     /// Every path found is longer, leaf and authority included.
     #[error("the path exceeds 8 certificates")]
     PathLength,
+    /// Signers tried, along all paths; one with many names counts for more.
+    #[error("no path found within 2500 signers tried")]
+    Steps,
     /// Signatures verified in search of a path.
     #[error("no path found within 100 signature checks")]
     SignatureChecks,
-    /// Names compared with name constraints, along all paths tried.
+    /// Names compared with name constraints, along all complete paths; long directory names count for more.
     #[error("no path found within 10000 comparisons of names with name constraints")]
     NameComparisons,
 }

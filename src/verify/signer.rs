@@ -23,7 +23,7 @@ pub(super) struct SvidRules<'r> {
 impl Rules for SvidRules<'_> {
     fn check_signer(&self, signer: &Candidate<'_>, path: &[Step<'_, '_>]) -> Result<(), Fault> {
         let certificate = &signer.certificate;
-        if path.last().is_none_or(|signed| !certificate.is_named(&signed.certificate.issuer)) {
+        if path.last().is_none_or(|signed| !certificate.subject.is(&signed.certificate.issuer)) {
             return Err(Fault::IssuerName);
         }
         self.check_key_usage(certificate)?;

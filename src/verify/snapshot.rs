@@ -285,10 +285,14 @@ impl TrustSnapshot {
     ) -> Result<Verified, Rejection> {
         let domain = self.trusted_domain(svid.spiffe_id().trust_domain(), at.instant())?;
         domain.judge(svid, usage, at, means).map_err(|rejection| match rejection {
-            Rejection::UnknownAuthority { .. } => match find_foreign_authority(self, svid, usage, at, means) {
-                Some(trust_domain) => Rejection::ForeignAuthority { spiffe_id: svid.spiffe_id().clone(), trust_domain },
-                None => rejection,
-            },
+            Rejection::UnknownAuthority { place, .. } => {
+                match find_foreign_authority(self, svid, place, usage, at, means) {
+                    Some(trust_domain) => {
+                        Rejection::ForeignAuthority { spiffe_id: svid.spiffe_id().clone(), trust_domain }
+                    }
+                    None => rejection,
+                }
+            }
             _ => rejection,
         })
     }

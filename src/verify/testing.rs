@@ -14,11 +14,13 @@ use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::der::{BIT_STRING, Reader, SEQUENCE};
+use super::moment::Moment;
+use super::path::Means;
 use super::policy::{Policy, SvidChecks};
 use super::rejection::Rejection;
 use super::snapshot::DomainTrust;
 use super::verified::Verified;
-use super::x509::Usage;
+use super::x509::{Svid, Usage};
 
 /// 2026-01-01; certificates made here are valid from 2024 through 2033 unless a test says otherwise.
 pub(super) const NOW: u64 = 1_767_225_600;
@@ -39,7 +41,11 @@ impl Ca {
     }
 
     pub(super) fn root_with(params: CertificateParams) -> Self {
-        let key = KeyPair::generate().unwrap();
+        Self::root_of(params, KeyPair::generate().unwrap())
+    }
+
+    /// An authority with this key.
+    pub(super) fn root_of(params: CertificateParams, key: KeyPair) -> Self {
         let der = der(params.self_signed(&key));
         Self { params, key, der }
     }
@@ -76,12 +82,69 @@ impl Ca {
         let mut outer = Reader::only(certificate, SEQUENCE, "certificate").unwrap();
         let signed = replace(outer.expect(SEQUENCE).unwrap().whole, from, to);
         let algorithm = replace(outer.expect(SEQUENCE).unwrap().whole, from, to);
+        self.seal(signed, algorithm)
+    }
+
+    /// Replaces one field of what the signature covers, and signs again.
+    pub(super) fn with_field(&self, certificate: &[u8], field: Field, der: &[u8]) -> Vec<u8> {
+        let mut outer = Reader::only(certificate, SEQUENCE, "certificate").unwrap();
+        let mut fields = Reader::new(outer.expect(SEQUENCE).unwrap().contents, "certificate fields");
+        let mut signed = Vec::new();
+        for number in 0.. {
+            match fields.next() {
+                Ok(_) if number == field.number() => signed.extend_from_slice(der),
+                Ok(field) => signed.extend_from_slice(field.whole),
+                Err(_) => break,
+            }
+        }
+        self.seal(element(SEQUENCE, &signed), outer.expect(SEQUENCE).unwrap().whole.to_vec())
+    }
+
+    fn seal(&self, signed: Vec<u8>, algorithm: Vec<u8>) -> Vec<u8> {
         let signature = [vec![0], self.key.sign(&signed).unwrap()].concat();
         element(SEQUENCE, &[signed, algorithm, element(BIT_STRING, &signature)].concat())
     }
 
     pub(super) fn authority(&self) -> Authority {
         Authority::X509(X509Authority::from_der(&self.der).unwrap())
+    }
+}
+
+/// A field of a TBSCertificate (RFC 5280 §4.1).
+#[derive(Clone, Copy)]
+pub(super) enum Field {
+    Serial,
+    Subject,
+    Extensions,
+}
+
+impl Field {
+    fn number(self) -> usize {
+        match self {
+            Self::Serial => 1,
+            Self::Subject => 5,
+            Self::Extensions => 7,
+        }
+    }
+}
+
+/// An RSA key of so many bits that nobody has.
+pub(super) struct RsaKey(Vec<u8>);
+
+impl RsaKey {
+    pub(super) fn of_bits(bits: usize) -> Self {
+        let modulus = [vec![0, 0x80], vec![1; bits / 8 - 1]].concat();
+        Self(element(SEQUENCE, &[element(2, &modulus), element(2, &[1, 0, 1])].concat()))
+    }
+}
+
+impl PublicKeyData for RsaKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_RSA_SHA256
     }
 }
 
@@ -164,6 +227,16 @@ impl Case {
         let intermediates: Vec<&[u8]> = self.intermediates.iter().map(Vec::as_slice).collect();
         let domain = DomainTrust::new(Arc::new(self.bundle.clone()), 1).with_policy(Arc::new(self.policy.clone()));
         domain.verify_x509(&self.leaf, &intermediates, self.usage, time(self.at))
+    }
+
+    /// The verdict, and the steps, signature checks and name comparisons that it took.
+    pub(super) fn work(&self) -> (Result<Verified, Rejection>, (usize, usize, usize)) {
+        let intermediates: Vec<&[u8]> = self.intermediates.iter().map(Vec::as_slice).collect();
+        let domain = DomainTrust::new(Arc::new(self.bundle.clone()), 1).with_policy(Arc::new(self.policy.clone()));
+        let mut means = Means::default();
+        let svid = Svid::read(&self.leaf, &intermediates).unwrap();
+        let verdict = domain.judge(&svid, self.usage, &Moment::new(time(self.at)), &mut means);
+        (verdict, means.budget.spent())
     }
 
     #[track_caller]

@@ -12,7 +12,7 @@ use crate::spiffe::spiffe_id::SpiffeId;
 use super::certificate::{Certificate, ExtendedKeyUsage, unreadable};
 use super::leaf::check_leaf;
 use super::moment::Moment;
-use super::path::{Means, Step, find_path};
+use super::path::{Means, Step, find_path, has_path};
 use super::policy::{Lapse, Policy, SvidChecks};
 use super::pool::{Intermediates, Pool};
 use super::rejection::{Fault, Limit, Place, Rejection};
@@ -90,9 +90,12 @@ impl<'a> Svid<'a> {
         &self.spiffe_id
     }
 
-    /// All its certificates that can be read, the leaf first.
-    pub(super) fn certificates(&self) -> impl Iterator<Item = &Certificate<'a>> {
-        std::iter::once(&self.leaf).chain(self.intermediates().certificates())
+    /// All its certificates that can be read, this one first, the others in an order that nobody chooses.
+    pub(super) fn certificates_from(&self, first: Place) -> Vec<&Certificate<'a>> {
+        let sent = self.intermediates().candidates().map(|candidate| (candidate.place, &candidate.certificate));
+        let mut all: Vec<_> = std::iter::once((Place::Leaf, &self.leaf)).chain(sent).collect();
+        all.sort_by(|(a, one), (b, other)| (*a != first).cmp(&(*b != first)).then_with(|| one.der.cmp(&other.der)));
+        all.into_iter().map(|(_, certificate)| certificate).collect()
     }
 
     fn intermediates(&self) -> &Intermediates<'a> {
@@ -139,7 +142,7 @@ impl<'a> Svid<'a> {
     pub(super) fn leads_to(&self, domain: &DomainTrust, usage: Usage, at: &Moment, means: &mut Means<'_>) -> bool {
         let trust_domain = domain.bundle().trust_domain();
         let rules = SvidRules { trust_domain, policy: &Policy::default(), usage, at };
-        find_path(&self.leaf, &Pool::new(domain.anchors(), self.intermediates()), &rules, means).is_ok()
+        has_path(&self.leaf, &Pool::new(domain.anchors(), self.intermediates()), &rules, means)
     }
 
     fn check_leaf(&self, usage: Usage, at: &Moment, checks: SvidChecks) -> Result<Vec<Lapse>, Rejection> {
