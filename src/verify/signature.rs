@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::SignatureVerificationAlgorithm;
+use rustls::pki_types::{AlgorithmIdentifier, SignatureVerificationAlgorithm, alg_id};
 
 use crate::spiffe::authority::X509Authority;
 
@@ -19,7 +19,10 @@ pub fn is_self_signed(authority: &X509Authority) -> bool {
 
 /// Checks that `signer`'s key made the signature of `signed`, by SHA-256 or better.
 pub(super) fn check(signed: &Certificate<'_>, signer: &Certificate<'_>) -> Result<(), Fault> {
-    let algorithm = find(signed, signer).ok_or(Fault::UnsupportedAlgorithm)?;
+    let Some(algorithm) = find(signed, signer) else {
+        // A key of another type did not sign; that nobody could have signed like this is another matter.
+        return Err(if is_known(signed) { Fault::BadSignature } else { Fault::UnsupportedAlgorithm });
+    };
     let verdict = algorithm.verify_signature(&signer.key.bytes, &signed.signed, &signed.signature);
     verdict.map_err(|_| Fault::BadSignature)
 }
@@ -29,9 +32,27 @@ pub(super) fn is_checkable(signed: &Certificate<'_>, signer: &Certificate<'_>) -
     find(signed, signer).is_some()
 }
 
-/// What the provider verifies: nothing weaker than SHA-256, and RSA from 2048 bits on.
-pub(super) static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
-    LazyLock::new(|| default_provider().signature_verification_algorithms);
+/// ECDSA, Ed25519 and RSA from 2048 bits on, as the provider verifies them: with SHA-256 or better. Nothing else,
+/// whatever it may offer besides.
+pub(super) static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> = LazyLock::new(|| {
+    let offered = default_provider().signature_verification_algorithms;
+    let all = offered.all.iter().copied().filter(|algorithm| is_ours(*algorithm)).collect::<Vec<_>>();
+    let is_ours = |algorithms: &[&dyn SignatureVerificationAlgorithm]| algorithms.iter().all(|one| is_ours(*one));
+    let mapping = offered.mapping.iter().copied().filter(|(_, algorithms)| is_ours(algorithms)).collect::<Vec<_>>();
+    WebPkiSupportedAlgorithms { all: all.leak(), mapping: mapping.leak() }
+});
+
+fn is_ours(algorithm: &dyn SignatureVerificationAlgorithm) -> bool {
+    KEYS.contains(&algorithm.public_key_alg_id())
+}
+
+const KEYS: [AlgorithmIdentifier; 5] =
+    [alg_id::ECDSA_P256, alg_id::ECDSA_P384, alg_id::ECDSA_P521, alg_id::ED25519, alg_id::RSA_ENCRYPTION];
+
+/// Whether any key makes signatures of this kind.
+fn is_known(signed: &Certificate<'_>) -> bool {
+    ALGORITHMS.all.iter().any(|algorithm| algorithm.signature_alg_id().as_ref() == &*signed.signature_algorithm)
+}
 
 fn find(signed: &Certificate<'_>, signer: &Certificate<'_>) -> Option<&'static dyn SignatureVerificationAlgorithm> {
     ALGORITHMS.all.iter().copied().find(|algorithm| {
