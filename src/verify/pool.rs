@@ -70,7 +70,7 @@ pub(super) struct Pool<'s, 'a> {
 /// The intermediates that a peer sent, each parsed once.
 pub(super) struct Intermediates<'a> {
     candidates: Vec<Candidate<'a>>,
-    /// The first that could not be read; it is left out, and named if no path is found without it.
+    /// One that could not be read, whatever the order: it is left out, and named if nothing else was sent.
     unreadable: Option<Rejection>,
 }
 
@@ -81,6 +81,7 @@ impl<'a> Intermediates<'a> {
 
     pub(super) fn new(sent: &[&'a [u8]]) -> Self {
         let mut read = Self { candidates: Vec::with_capacity(sent.len()), unreadable: None };
+        let mut smallest: Option<&[u8]> = None;
         for (index, der) in sent.iter().enumerate() {
             if sent[..index].contains(der) {
                 continue;
@@ -89,9 +90,11 @@ impl<'a> Intermediates<'a> {
                 Ok(certificate) => {
                     read.candidates.push(Candidate::new(certificate, Place::Intermediate(index)));
                 }
-                Err(fault) => {
-                    read.unreadable.get_or_insert_with(|| unreadable(Place::Intermediate(index), fault));
+                Err(fault) if smallest.is_none_or(|smallest| *der < smallest) => {
+                    read.unreadable = Some(unreadable(Place::Intermediate(index), fault));
+                    smallest = Some(der);
                 }
+                Err(_) => {}
             }
         }
         read
@@ -101,8 +104,9 @@ impl<'a> Intermediates<'a> {
 impl<'s, 'a> Pool<'s, 'a> {
     pub(super) fn new(anchors: &'s Anchors, intermediates: &'s Intermediates<'a>) -> Self {
         let sent = intermediates.candidates.iter();
-        let others = sent.filter(|candidate| !anchors.contain(&candidate.certificate.der)).collect();
-        let unreadable = anchors.unreadable.as_ref().or(intermediates.unreadable.as_ref());
+        let others: Vec<_> = sent.filter(|candidate| !anchors.contain(&candidate.certificate.der)).collect();
+        let alone = intermediates.unreadable.as_ref().filter(|_| others.is_empty());
+        let unreadable = anchors.unreadable.as_ref().or(alone);
         Self { anchors, others, unreadable }
     }
 
