@@ -93,8 +93,10 @@ pub enum Rejection {
         spiffe_id: SpiffeId,
     },
     /// An earlier verdict is past its bounds.
-    #[error("the verdict held until {not_after}, before {at}")]
+    #[error("the verdict holds from {not_before} until {not_after}, and not at {at}")]
     VerdictLapsed {
+        /// Its first second.
+        not_before: u64,
         /// Its last second.
         not_after: u64,
         /// The instant asked about.

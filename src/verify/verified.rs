@@ -48,7 +48,11 @@ impl Verified {
     pub fn still_valid(&self, trust: &TrustSnapshot, at: UnixTime) -> Result<(), Rejection> {
         let domain = trust.trusted_domain(self.spiffe_id.trust_domain(), at)?;
         if at < self.not_before || self.proven_until < at {
-            return Err(Rejection::VerdictLapsed { not_after: self.proven_until.as_secs(), at: at.as_secs() });
+            return Err(Rejection::VerdictLapsed {
+                not_before: self.not_before.as_secs(),
+                not_after: self.proven_until.as_secs(),
+                at: at.as_secs(),
+            });
         }
         if domain.bundle().authorities().iter().all(|authority| authority.id() != self.authority) {
             return Err(Rejection::AuthorityRemoved { authority: self.authority.clone() });
