@@ -10,6 +10,7 @@ use super::path_policy::check_path;
 use super::policy::{Lapse, Policy, SvidChecks};
 use super::pool::Candidate;
 use super::rejection::{Fault, Rejection};
+use super::text;
 use super::x509::Usage;
 
 /// The rules for the paths of one domain's SVIDs.
@@ -29,7 +30,7 @@ impl Rules for SvidRules<'_> {
         self.check_key_usage(certificate)?;
         certificate.check(self.at)?;
         self.check_roles(certificate, path)?;
-        self.check_id(certificate, signer.is_authority())?;
+        self.check_ids(certificate, signer.is_authority())?;
         check_path_length(certificate, path)?;
         signer.key_strength().map(drop)
     }
@@ -44,8 +45,8 @@ impl SvidRules<'_> {
     pub(super) fn lapses(&self, path: &[Step<'_, '_>]) -> Vec<Lapse> {
         let signers = path.iter().filter_map(|step| step.signer);
         let lapses = |signer: &Candidate<'_>| {
-            let id = self.check_id(&signer.certificate, signer.is_authority());
-            [self.check_key_usage(&signer.certificate), id].into_iter().filter_map(|lapse| lapse.ok().flatten())
+            let ids = self.check_ids(&signer.certificate, signer.is_authority()).unwrap_or_default();
+            ids.into_iter().chain([self.check_key_usage(&signer.certificate).unwrap_or_default()]).flatten()
         };
         signers.flat_map(lapses).collect()
     }
@@ -71,8 +72,8 @@ impl SvidRules<'_> {
     /// A signing certificate with a SPIFFE ID must bear the root ID of this domain and no other URI
     /// (X5-14). Stricter than the standard, which lets one domain's CA sign another's: the issuance
     /// right that we never grant, unless policy names that other domain.
-    fn check_id(&self, signer: &Certificate<'_>, is_authority: bool) -> Result<Option<Lapse>, Fault> {
-        let mut lapse = None;
+    fn check_ids(&self, signer: &Certificate<'_>, is_authority: bool) -> Result<[Option<Lapse>; 2], Fault> {
+        let mut path = None;
         for uri in signer.uris().filter(|uri| has_spiffe_scheme(uri)) {
             // The standard's own example of an authority has the slash.
             let id = if is_authority { uri.strip_suffix(b"/").unwrap_or(uri) } else { uri };
@@ -82,13 +83,13 @@ impl SvidRules<'_> {
                 return Err(self.foreign(uri));
             }
             if !id.is_root() {
-                lapse = self.lapse(Lapse::SignerPath, Fault::SignerPath)?;
+                path = self.lapse(Lapse::SignerPath, Fault::SignerPath)?;
             }
         }
         let count = signer.uris().count();
         match count > 1 && signer.uris().any(has_spiffe_scheme) {
-            true => self.lapse(Lapse::SignerUris, Fault::SeveralUris { count }),
-            false => Ok(lapse),
+            true => Ok([path, self.lapse(Lapse::SignerUris, Fault::SeveralUris { count })?]),
+            false => Ok([path, None]),
         }
     }
 
@@ -100,18 +101,15 @@ impl SvidRules<'_> {
     }
 
     fn foreign(&self, uri: &[u8]) -> Fault {
-        let uri = String::from_utf8_lossy(uri).escape_debug().to_string();
-        Fault::ForeignSigner { trust_domain: self.trust_domain.clone(), uri }
+        Fault::ForeignSigner { trust_domain: self.trust_domain.clone(), uri: text::shown(uri) }
     }
 }
 
 /// CA certificates below a signer, self-issued ones not counted.
 fn check_path_length(signer: &Certificate<'_>, path: &[Step<'_, '_>]) -> Result<(), Fault> {
+    let Some(limit) = signer.extensions.path_length else { return Ok(()) };
     let below = path.iter().skip(1).filter(|step| !step.certificate.is_self_issued()).fold(0, |below, _| below + 1);
-    match signer.extensions.path_length {
-        Some(limit) if limit < below => Err(Fault::PathLength { limit, below }),
-        _ => Ok(()),
-    }
+    if limit < below { Err(Fault::PathLength { limit, below }) } else { Ok(()) }
 }
 
 fn has_spiffe_scheme(uri: &[u8]) -> bool {
