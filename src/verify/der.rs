@@ -1,6 +1,6 @@
 //! Strict DER: definite, minimal lengths and one-byte tags, nothing left over.
 
-use der::{Decode as _, Header, Reader as _, SliceReader};
+use der::{Decode as _, Length, Reader as _, SliceReader};
 
 use super::rejection::Fault;
 
@@ -48,12 +48,35 @@ impl<'a> Reader<'a> {
         if self.left.first() == Some(&tag) { self.next().map(Some) } else { Ok(None) }
     }
 
-    /// An optional BOOLEAN that defaults to false.
+    /// An optional BOOLEAN that defaults to false, and so isn't there if it is.
     pub(super) fn flag(&mut self) -> Result<bool, Fault> {
         match self.optional(BOOLEAN)?.map(|element| element.contents) {
-            None | Some([0]) => Ok(false),
+            None => Ok(false),
             Some([0xff]) => Ok(true),
             Some(_) => Err(self.fault()),
+        }
+    }
+
+    /// The same, but FALSE may be said: so many certificates do.
+    pub(super) fn lax_flag(&mut self) -> Result<bool, Fault> {
+        match self.left {
+            [BOOLEAN, 1, 0, ..] => self.next().map(|_| false),
+            _ => self.flag(),
+        }
+    }
+
+    /// A minimal INTEGER that is not negative, big-endian, without the byte that is its sign alone.
+    pub(super) fn integer(&mut self) -> Result<&'a [u8], Fault> {
+        let number = self.expect(INTEGER)?.contents;
+        self.unsigned(number)
+    }
+
+    /// Contents of an INTEGER with whatever tag.
+    pub(super) fn unsigned(&self, number: &'a [u8]) -> Result<&'a [u8], Fault> {
+        match number {
+            [0] | [1..=0x7f, ..] => Ok(number),
+            [0, rest @ ..] if rest.first() >= Some(&0x80) => Ok(rest),
+            _ => Err(self.fault()),
         }
     }
 
@@ -78,6 +101,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What ends an indefinite length, which DER has not.
+const END: u8 = 0;
+/// The bits of a tag that say that more bytes of it follow.
+const HIGH_TAG: u8 = 0x1f;
+
 pub(super) const BOOLEAN: u8 = 0x01;
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
@@ -97,10 +125,11 @@ pub(super) const fn primitive(number: u8) -> u8 {
 
 fn split(input: &[u8]) -> Option<Element<'_>> {
     let mut reader = SliceReader::new(input).ok()?;
-    let header = Header::decode(&mut reader).ok()?;
-    let contents = reader.read_slice(header.length).ok()?;
+    let tag = reader.read_byte().ok().filter(|tag| *tag != END && tag & HIGH_TAG != HIGH_TAG)?;
+    let length = Length::decode(&mut reader).ok()?;
+    let contents = reader.read_slice(length).ok()?;
     let whole = input.get(..usize::try_from(reader.position()).ok()?)?;
-    Some(Element { tag: header.tag.octet(), contents, whole })
+    Some(Element { tag, contents, whole })
 }
 
 #[cfg(test)]
@@ -119,6 +148,8 @@ mod tests {
             ("indefinite", &[0x30, 0x80, 0, 0], false),
             ("cut short", &[0x04, 2, 7], false),
             ("high tag", &[0x1f, 1, 7], false),
+            ("end of contents", &[0, 0], false),
+            ("UniversalString", &[0x1c, 0], true),
             ("no length", &[0x30], false),
             ("four bytes of length", &[&[0x04, 0x84, 0, 1, 0, 0][..], &[0; 0x10000]].concat(), false),
             ("huge", &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], false),

@@ -7,7 +7,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use crate::spiffe::public_key::{Fingerprint, PublicKey, PublicKeyError};
 
 use super::certificate::Key;
-use super::der::{INTEGER, Reader, SEQUENCE};
+use super::der::{Reader, SEQUENCE};
 use super::key_strength::KeyStrength;
 use super::rejection::Fault;
 
@@ -37,7 +37,7 @@ pub(super) fn thumbprint(key: &Key<'_>) -> Result<Fingerprint, PublicKeyError> {
 
 fn rsa(key: &[u8]) -> Result<KeyStrength, Fault> {
     let mut numbers = Reader::only(key, SEQUENCE, "RSA public key")?;
-    let (modulus, exponent) = (numbers.expect(INTEGER)?.contents, numbers.expect(INTEGER)?.contents);
+    let (modulus, exponent) = (numbers.integer()?, numbers.integer()?);
     numbers.end()?;
     let key = PublicKey::rsa(modulus, exponent).map_err(Fault::UnusableKey)?;
     KeyStrength::of(&key).ok_or(Fault::WeakKey)

@@ -1,6 +1,7 @@
 //! What an X509-SVID leaf must be by itself (X509-SVID §4).
 
-use super::certificate::{Certificate, KeyUsage};
+use super::certificate::Certificate;
+use super::extensions::KeyUsage;
 use super::key;
 use super::moment::Moment;
 use super::policy::{Lapse, SvidChecks};

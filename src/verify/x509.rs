@@ -9,7 +9,8 @@ use crate::spiffe::authority::{AuthorityId, SvidType};
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::spiffe_id::SpiffeId;
 
-use super::certificate::{Certificate, ExtendedKeyUsage, unreadable};
+use super::certificate::{Certificate, unreadable};
+use super::extensions::ExtendedKeyUsage;
 use super::leaf::check_leaf;
 use super::moment::Moment;
 use super::path::{Means, Step, find_path, has_path};
