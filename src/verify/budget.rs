@@ -57,3 +57,6 @@ pub(super) const MAX_NAME_COMPARISONS: usize = 10_000;
 const NAMES_IN_A_STEP: usize = 8;
 /// Directory names are compared at a cost that grows with them.
 const BYTES_IN_A_COMPARISON: usize = 64;
+
+#[cfg(test)]
+mod tests;

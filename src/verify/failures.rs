@@ -138,3 +138,6 @@ impl Obstacle<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
