@@ -1,6 +1,7 @@
 //! Which other domain's authority may have signed what is unknown here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::spiffe::trust_domain::TrustDomain;
@@ -13,37 +14,47 @@ use super::snapshot::{DomainTrust, TrustSnapshot};
 use super::x509::{Svid, Usage};
 
 /// Domains by the subjects and key identifiers of their authorities. A hint for messages, never for verdicts.
-#[derive(Debug, Default)]
-pub(super) struct HintIndex(HashMap<Hint, Vec<TrustDomain>>);
+///
+/// Whoever makes a snapshot keeps it, changing what has changed: no verification waits for it. Clones share what is
+/// the same in both.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HintIndex(BTreeMap<u8, Arc<Shard>>);
 
-#[derive(Debug, PartialEq, Eq, Hash)]
+/// Domains in order.
+type Shard = HashMap<Hint, Vec<TrustDomain>>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Hint {
     KeyId(Box<[u8]>),
     Subject(Box<[u8]>),
 }
 
 impl HintIndex {
-    pub(super) fn new<'d>(domains: impl Iterator<Item = &'d Arc<DomainTrust>>) -> Self {
-        let mut index = Self::default();
-        for domain in domains {
-            for anchor in &domain.anchors().candidates {
-                for hint in
-                    hints(anchor.certificate.extensions.subject_key_id.as_deref(), &anchor.certificate.subject.der)
-                {
-                    let known = index.0.entry(hint).or_default();
-                    if known.len() <= MAX_CANDIDATES {
-                        known.push(domain.bundle().trust_domain().clone());
-                    }
-                }
+    pub(super) fn add(&mut self, domain: &DomainTrust) {
+        let trust_domain = domain.bundle().trust_domain();
+        for hint in hints_of(domain) {
+            let known = Arc::make_mut(self.0.entry(shard_of(&hint)).or_default()).entry(hint).or_default();
+            if let Err(place) = known.binary_search(trust_domain) {
+                known.insert(place, trust_domain.clone());
             }
         }
-        index
+    }
+
+    pub(super) fn remove(&mut self, domain: &DomainTrust) {
+        for hint in hints_of(domain) {
+            let Some(shard) = self.0.get_mut(&shard_of(&hint)).map(Arc::make_mut) else { continue };
+            let Some(known) = shard.get_mut(&hint) else { continue };
+            known.retain(|known| known != domain.bundle().trust_domain());
+            if known.is_empty() {
+                shard.remove(&hint);
+            }
+        }
     }
 
     /// Domains that the issuer of `certificate` may be in, those first that its key identifier points at.
     fn issuers<'i>(&'i self, certificate: &Certificate<'_>) -> impl Iterator<Item = &'i TrustDomain> + use<'i> {
         let hints = hints(certificate.extensions.authority_key_id.as_deref(), &certificate.issuer.der);
-        hints.into_iter().filter_map(|hint| self.0.get(&hint)).flatten()
+        hints.filter_map(|hint| self.0.get(&shard_of(&hint))?.get(&hint)).flat_map(|known| known.iter().take(FIRST))
     }
 }
 
@@ -73,8 +84,25 @@ pub(super) fn find_foreign_authority(
 
 /// Domains tried in search of a foreign authority.
 const MAX_CANDIDATES: usize = 2;
+/// Domains of one hint that matter: the SVID's own may be one of them.
+const FIRST: usize = MAX_CANDIDATES + 1;
 
-fn hints(key_id: Option<&[u8]>, name: &[u8]) -> Vec<Hint> {
-    let key_id = key_id.map(|key_id| Hint::KeyId(key_id.into()));
-    key_id.into_iter().chain([Hint::Subject(name.into())]).collect()
+fn hints_of(domain: &DomainTrust) -> impl Iterator<Item = Hint> {
+    let anchors = domain.anchors().candidates.iter().map(|anchor| &anchor.certificate);
+    anchors.flat_map(|anchor| hints(anchor.extensions.subject_key_id.as_deref(), &anchor.subject.der))
 }
+
+fn hints(key_id: Option<&[u8]>, name: &[u8]) -> impl Iterator<Item = Hint> + use<> {
+    let key_id = key_id.map(|key_id| Hint::KeyId(key_id.into()));
+    key_id.into_iter().chain([Hint::Subject(name.into())])
+}
+
+/// So small that to change one costs little, whatever the number of domains.
+fn shard_of(hint: &Hint) -> u8 {
+    let mut hasher = DefaultHasher::new();
+    hint.hash(&mut hasher);
+    hasher.finish().to_be_bytes()[0]
+}
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ pub struct TrustSnapshot {
 #[derive(Debug)]
 struct Bundles {
     number: u64,
-    hints: OnceLock<HintIndex>,
+    hints: HintIndex,
 }
 
 /// What one domain is trusted with, on what terms, and until when. Cloning it is cheap.
@@ -194,27 +194,35 @@ impl TrustSnapshot {
     /// entries for one domain the last counts.
     pub fn new<D: Into<Arc<DomainTrust>>>(generation: u64, domains: impl IntoIterator<Item = D>) -> Self {
         let domains = domains.into_iter().map(Into::into);
-        let named = domains.map(|domain| (domain.bundle().trust_domain().clone(), domain));
-        Self { generation, domains: named.collect(), bundles: Arc::default() }
+        let domains: BTreeMap<_, _> =
+            domains.map(|domain: Arc<DomainTrust>| (domain.bundle().trust_domain().clone(), domain)).collect();
+        let mut hints = HintIndex::default();
+        domains.values().for_each(|domain| hints.add(domain));
+        Self { generation, domains, bundles: Arc::new(Bundles { number: new_number(), hints }) }
     }
 
-    /// The same with some domains replaced, or removed where there is nothing for them.
+    /// The same with some domains replaced, or removed where there is nothing for them, or another domain's bundle.
     pub fn updated(
         &self,
         generation: u64,
         changes: impl IntoIterator<Item = (TrustDomain, Option<DomainTrust>)>,
     ) -> Self {
-        let (mut domains, mut bundles) = (self.domains.clone(), self.bundles.clone());
+        let (mut domains, mut changed) = (self.domains.clone(), None);
         for (trust_domain, trust) in changes {
-            let known = self.domain(&trust_domain).map(|known| known.bundle());
-            if !matches!((known, &trust), (Some(old), Some(new)) if Arc::ptr_eq(old, new.bundle())) {
-                bundles = Arc::default();
+            let trust = trust.filter(|trust| *trust.bundle().trust_domain() == trust_domain).map(Arc::new);
+            let known = domains.remove(&trust_domain);
+            let is_same = known.as_ref().zip(trust.as_ref()).is_some_and(|(a, b)| Arc::ptr_eq(a.bundle(), b.bundle()));
+            if !is_same {
+                let hints: &mut HintIndex = changed.get_or_insert_with(|| self.bundles.hints.clone());
+                known.iter().for_each(|known| hints.remove(known));
+                trust.iter().for_each(|trust| hints.add(trust));
             }
-            match trust {
-                Some(trust) => domains.insert(trust_domain, Arc::new(trust)),
-                None => domains.remove(&trust_domain),
-            };
+            domains.extend(trust.map(|trust| (trust_domain, trust)));
         }
+        let bundles = match changed {
+            Some(hints) => Arc::new(Bundles { number: new_number(), hints }),
+            None => self.bundles.clone(),
+        };
         Self { generation, domains, bundles }
     }
 
@@ -298,7 +306,7 @@ impl TrustSnapshot {
     }
 
     pub(super) fn hints(&self) -> &HintIndex {
-        self.bundles.hints.get_or_init(|| HintIndex::new(self.domains.values()))
+        &self.bundles.hints
     }
 
     /// What tells these bundles together from all others in this process.
@@ -322,7 +330,7 @@ impl TrustSnapshot {
 
 impl Default for Bundles {
     fn default() -> Self {
-        Self { number: new_number(), hints: OnceLock::new() }
+        Self { number: new_number(), hints: HintIndex::default() }
     }
 }
 
@@ -333,45 +341,4 @@ fn new_number() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::testing::{Ca, NOW, bundle, time};
-    use super::*;
-
-    fn trust(trust_domain: &str, ca: &Ca, until: u64) -> DomainTrust {
-        DomainTrust::new(bundle(trust_domain, &[ca]).into(), 1).with_trusted_until(Some(time(until)))
-    }
-
-    #[test]
-    fn rel_08_the_state_of_the_domain_comes_before_its_keys() {
-        let (root, foreign) = (Ca::root("root"), Ca::root("root"));
-        let code = |ca: &Ca, known: &str, until| {
-            let snapshot = TrustSnapshot::new(1, [trust(known, &root, until)]);
-            let verdict = snapshot.verify_x509(&ca.leaf("spiffe://a/x"), &[], Usage::Client, time(NOW));
-            verdict.map_or_else(|rejection| rejection.code(), |_| "valid")
-        };
-        for (name, found, expected) in [
-            ("known", code(&root, "a", NOW + 1), "valid"),
-            ("stale", code(&root, "a", NOW), "bundle-stale"),
-            ("stale, and a foreign key", code(&foreign, "a", NOW), "bundle-stale"),
-            ("unknown", code(&root, "b", NOW + 1), "unknown-trust-domain"),
-        ] {
-            assert_eq!(found, expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn rel_02_04_a_domain_is_verified_with_its_own_bundle_only() {
-        let (a, b) = (Ca::root("root"), Ca::root("root"));
-        let domains = [trust("a", &a, NOW + 1), trust("b", &b, NOW + 1)];
-        let snapshot = TrustSnapshot::new(1, domains);
-        for (ca, id, expected) in [
-            (&a, "spiffe://a/x", Ok(())),
-            (&b, "spiffe://b/x", Ok(())),
-            (&b, "spiffe://a/x", Err("foreign-authority")),
-            (&a, "spiffe://b/x", Err("foreign-authority")),
-        ] {
-            let verdict = snapshot.verify_x509(&ca.leaf(id), &[&a.der, &b.der], Usage::Server, time(NOW));
-            assert_eq!(verdict.map(drop).map_err(|rejection| rejection.code()), expected, "{id}");
-        }
-    }
-}
+mod tests;
