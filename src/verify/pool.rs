@@ -54,6 +54,12 @@ impl Anchors {
         Self { candidates, unreadable }
     }
 
+    /// Whether this is one of them, or bears the name and key of one.
+    pub(super) fn own(&self, leaf: &Certificate<'_>) -> bool {
+        let is_same = |anchor: &Certificate<'_>| anchor.key.info == leaf.key.info && anchor.subject.is(&leaf.subject);
+        self.contain(&leaf.der) || self.candidates.iter().any(|anchor| is_same(&anchor.certificate))
+    }
+
     pub(super) fn contain(&self, der: &[u8]) -> bool {
         self.candidates.iter().any(|anchor| *anchor.certificate.der == *der)
     }

@@ -114,6 +114,7 @@ impl Ca {
 #[derive(Clone, Copy)]
 pub(super) enum Field {
     Serial,
+    Issuer,
     Subject,
     Extensions,
 }
@@ -122,6 +123,7 @@ impl Field {
     fn number(self) -> usize {
         match self {
             Self::Serial => 1,
+            Self::Issuer => 3,
             Self::Subject => 5,
             Self::Extensions => 7,
         }

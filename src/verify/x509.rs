@@ -112,7 +112,7 @@ impl<'a> Svid<'a> {
         means: &mut Means<'_>,
     ) -> Result<Verified, Rejection> {
         self.check_domain(domain)?;
-        if domain.anchors().contain(&self.leaf.der) {
+        if domain.anchors().own(&self.leaf) {
             return Err(self.leaf.rejected(Place::Leaf, Fault::IsAuthority));
         }
         let mut lapses = self.check_leaf(usage, at, domain.policy().svid_checks)?;

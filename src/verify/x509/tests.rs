@@ -2,9 +2,9 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use rcgen::ExtendedKeyUsagePurpose::{Any, ClientAuth, CodeSigning, ServerAuth};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData, SanType};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, SanType};
 
-use super::super::testing::{Ca, Case, NOW, bundle, ca_params, element, extension, leaf_params, time, uri};
+use super::super::testing::{Ca, Case, NOW, RsaKey, bundle, ca_params, element, extension, leaf_params, time, uri};
 use super::*;
 use crate::spiffe::authority::{Authority, JwtAuthority, X509Authority};
 use crate::spiffe::bundle::Authorities;
@@ -160,6 +160,11 @@ fn x5_11_a_signing_certificate_authenticates_nobody() {
     Case::new(bundle("a", &[&root]), root.der.clone()).is_refused("leaf-is-authority");
     let plain = Ca::root("root");
     Case::new(bundle("a", &[&plain]), plain.der.clone()).is_refused("no-spiffe-id");
+    let mut params = leaf_params(&[ID]);
+    params.distinguished_name = plain.params.distinguished_name.clone();
+    let own_key = plain.sign(&params, &plain.key);
+    Case::new(bundle("a", &[&plain]), own_key).is_refused("leaf-is-authority");
+    Case::new(bundle("a", &[&plain]), plain.leaf_with(params)).is_accepted();
 }
 
 #[test]
@@ -205,6 +210,7 @@ fn compatible_checks_let_the_listed_lapses_pass_and_name_them() {
     let_pass(case(|params| params.extended_key_usages = vec![ServerAuth]), &[Lapse::LeafExtendedKeyUsage]);
     let_pass(under_signer(&["spiffe://a/ca"]), &[Lapse::SignerPath]);
     let_pass(under_signer(&["spiffe://a", "https://h/"]), &[Lapse::SignerUris]);
+    let_pass(under_signer(&["spiffe://a/ca", "https://h/"]), &[Lapse::SignerPath, Lapse::SignerUris]);
     let_pass(signed_with(&[]), &[Lapse::SignerKeyUsage]);
 }
 
@@ -290,19 +296,8 @@ fn x5_21_the_leaf_comes_first() {
 
 #[test]
 fn x5_22_weak_and_unknown_keys_are_refused() {
-    struct Rsa1024(Vec<u8>);
-    impl PublicKeyData for Rsa1024 {
-        fn der_bytes(&self) -> &[u8] {
-            &self.0
-        }
-        fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-            &rcgen::PKCS_RSA_SHA256
-        }
-    }
     let root = Ca::root("root");
-    let modulus = [vec![0, 0x80], vec![1; 127]].concat();
-    let weak = element(0x30, &[element(2, &modulus), element(2, &[1, 0, 1])].concat());
-    let leaf = root.sign(&leaf_params(&[ID]), &Rsa1024(weak));
+    let leaf = root.sign(&leaf_params(&[ID]), &RsaKey::of_bits(1024));
     Case::new(bundle("a", &[&root]), leaf).is_refused("weak-key");
     let post_quantum = KeyPair::generate_for(&rcgen::PKCS_ML_DSA_44).unwrap();
     let leaf = root.sign(&leaf_params(&[ID]), &post_quantum);
