@@ -233,7 +233,7 @@ pub enum Fault {
     /// A root ID names a trust domain, never a workload (X5-05).
     #[error("names a trust domain, not a workload: its SPIFFE ID has no path")]
     RootSpiffeId,
-    /// The certificate of an authority authenticates nobody (X5-11).
+    /// The certificate of an authority authenticates nobody (X5-11), nor does another with its name and key.
     #[error("is itself an authority of the bundle")]
     IsAuthority,
     /// cA is true on a leaf (X5-06).
@@ -252,8 +252,8 @@ pub enum Fault {
     /// An empty subject and a subjectAltName that is not critical (X5-10).
     #[error("has an empty subject but no critical SAN")]
     SanNotCritical,
-    /// A critical extension that we do not process.
-    #[error("has critical extension {oid}, which is not supported")]
+    /// A critical extension that we do not process, or a policy that a certificate requires.
+    #[error("has extension {oid}, which must be processed and is not supported")]
     CriticalExtension {
         /// Its identifier, dotted.
         oid: String,
@@ -322,7 +322,7 @@ pub enum Fault {
     /// The issuer's key did not make this signature.
     #[error("has a signature that its issuer did not make")]
     BadSignature,
-    /// A signature algorithm that we do not verify, or none that fits the issuer's key (X5-22).
+    /// A signature algorithm that we do not verify, whatever the issuer's key (X5-22).
     #[error("is signed with an algorithm that is not supported")]
     UnsupportedAlgorithm,
     /// An RSA key under 2048 bits (X5-22).
@@ -341,7 +341,8 @@ pub enum Breach {
     Excluded,
     /// No permitted subtree of its form holds it.
     NotPermitted,
-    /// It is no name that constraints could allow: a URI without a host name, or malformed.
+    /// It is no name that constraints could allow: a URI without a host name, or malformed. Or of a directory name it
+    /// can't be told whether an excluded subtree holds it.
     Unclear,
 }
 

@@ -60,3 +60,18 @@ fn find(signed: &Certificate<'_>, signer: &Certificate<'_>) -> Option<&'static d
             && algorithm.public_key_alg_id().as_ref() == &*signer.key.algorithm
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn x5_22_nothing_is_verified_but_what_the_profiles_have() {
+        let has_ours = |keys: &[AlgorithmIdentifier]| keys.iter().all(|key| KEYS.contains(key));
+        assert!(has_ours(&ALGORITHMS.all.iter().map(|algorithm| algorithm.public_key_alg_id()).collect::<Vec<_>>()));
+        let schemes = ALGORITHMS.supported_schemes();
+        assert!(schemes.iter().all(|scheme| !format!("{scheme:?}").contains("ML_DSA")), "{schemes:?}");
+        assert!(schemes.contains(&rustls::SignatureScheme::ECDSA_NISTP256_SHA256));
+        assert!(schemes.contains(&rustls::SignatureScheme::RSA_PSS_SHA256));
+    }
+}

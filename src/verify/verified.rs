@@ -63,3 +63,22 @@ impl Verified {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Ca, Case, NOW, bundle, time};
+    use super::*;
+
+    #[test]
+    fn a_verdict_that_does_not_hold_yet_says_from_when() {
+        let root = Ca::root("root");
+        let trust = bundle("a", &[&root]);
+        let verified = Case::new(trust.clone(), root.leaf("spiffe://a/x")).verdict().unwrap();
+        let snapshot = TrustSnapshot::new(1, [super::super::snapshot::DomainTrust::new(trust.into(), 1)]);
+        assert_eq!(verified.still_valid(&snapshot, time(NOW)), Ok(()));
+        let start = verified.not_before.as_secs();
+        let early = verified.still_valid(&snapshot, time(start - 1)).unwrap_err();
+        assert_eq!(early.code(), "verdict-lapsed");
+        assert!(early.to_string().starts_with(&format!("the verdict holds from {start} until ")), "{early}");
+    }
+}

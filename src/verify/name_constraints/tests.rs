@@ -1,7 +1,7 @@
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
 use super::super::rejection::{Limit, Rejection};
-use super::super::testing::{Ca, Case, bundle, ca_params, element, extension, leaf_params};
+use super::super::testing::{Ca, Case, Field, bundle, ca_params, element, extension, leaf_params};
 use super::*;
 
 const ID: &str = "spiffe://td.test/x";
@@ -103,6 +103,70 @@ fn x5_18_the_mail_address_of_a_subject_counts_where_no_other_is() {
     };
     under(Some(&mail), None, with("x@a.test")).is_accepted();
     under(Some(&mail), None, with("x@b.test")).is_refused(VIOLATION);
+}
+
+/// A leaf under an authority with these constraints whose subject has one attribute.
+fn with_attribute(constraints: &[u8], id: &[u8], tag: u8, value: &[u8]) -> Case {
+    let root = Ca::root_with(constrained("root", constraints));
+    let subject = directory(id, tag, value);
+    Case::new(bundle("td.test", &[&root]), root.with_field(&root.leaf(ID), Field::Subject, &subject))
+}
+
+fn directory(id: &[u8], tag: u8, value: &[u8]) -> Vec<u8> {
+    element(0x30, &element(0x31, &element(0x30, &[element(6, id), element(tag, value)].concat())))
+}
+
+const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
+const DOMAIN_COMPONENT: &[u8] = &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25];
+
+#[test]
+fn x5_18_a_mail_address_that_can_not_be_read_is_refused() {
+    let mail = constraints(&[(EMAIL, b"a.test")], &[]);
+    let excluded = constraints(&[], &[(EMAIL, b"b.test")]);
+    let wide: Vec<u8> = "x@b.test".chars().flat_map(|letter| u32::from(letter).to_be_bytes()).collect();
+    for (name, tag, value, accepted) in [
+        ("IA5String", 0x16, &b"x@a.test"[..], true),
+        ("UTF8String", 0x0c, b"x@a.test", true),
+        ("another host", 0x16, b"x@b.test", false),
+        ("UniversalString", 0x1c, &wide, false),
+        ("BMPString", 0x1e, b"\0x", false),
+        ("two hosts", 0x16, b"x@b.test@a.test", false),
+        ("no address", 0x16, b"a.test", false),
+    ] {
+        for constraints in [&mail, &excluded] {
+            let code = with_attribute(constraints, EMAIL_ADDRESS, tag, value).verdict().map(drop);
+            let code = code.map_err(|rejection| rejection.code());
+            assert_eq!(code, if accepted { Ok(()) } else { Err(VIOLATION) }, "{name}");
+        }
+    }
+}
+
+#[test]
+fn x5_17_an_excluded_directory_is_not_evaded_by_its_spelling() {
+    let ia5 = 0x16;
+    let exclude = |name: &[u8]| constraints(&[], &[(DIRECTORY, name)]);
+    let corp = exclude(&directory(DOMAIN_COMPONENT, ia5, b"corp"));
+    for (name, tag, value, accepted) in [
+        ("same", ia5, &b"corp"[..], false),
+        ("case", ia5, b"CORP", false),
+        ("UTF8String", 0x0c, b"Corp", false),
+        ("T61String", 0x14, b"corp", false),
+        ("BMPString", 0x1e, b"\0c\0o\0r\0p", false),
+        ("a soft hyphen", 0x0c, "co\u{ad}rp".as_bytes(), false),
+        ("wide letters", 0x0c, "ｃorp".as_bytes(), false),
+        ("another", ia5, b"example", true),
+    ] {
+        let code = with_attribute(&corp, DOMAIN_COMPONENT, tag, value).verdict().map(drop);
+        assert_eq!(
+            code.map_err(|rejection| rejection.code()),
+            if accepted { Ok(()) } else { Err(VIOLATION) },
+            "{name}"
+        );
+    }
+    with_attribute(&corp, &[0x55, 4, 3], 0x14, b"corp").is_accepted();
+    let permit = constraints(&[(DIRECTORY, &directory(DOMAIN_COMPONENT, ia5, b"corp"))], &[]);
+    with_attribute(&permit, DOMAIN_COMPONENT, ia5, b"CORP").is_accepted();
+    with_attribute(&permit, DOMAIN_COMPONENT, 0x14, b"corp").is_refused(VIOLATION);
 }
 
 #[test]

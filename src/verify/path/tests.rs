@@ -1,6 +1,6 @@
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, RsaKeySize};
 
-use super::super::testing::{Ca, Case, NOW, bundle, ca_params, element, extension, leaf_params};
+use super::super::testing::{Ca, Case, Field, NOW, bundle, ca_params, element, extension, leaf_params};
 use super::*;
 
 const ID: &str = "spiffe://a/x";
@@ -72,6 +72,21 @@ fn x5_12_names_chain() {
     let renamed = root.patch(&leaf, b"\x0c\x04root", b"\x0c\x04toor");
     Case::new(bundle("a", &[&root]), renamed).is_refused("issuer-name-mismatch");
     Case::new(bundle("a", &[&other]), leaf).is_refused("unknown-authority");
+}
+
+#[test]
+fn x5_12_names_chain_whatever_their_case() {
+    let name = |value: &[u8]| {
+        let id = element(6, &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25]);
+        element(0x30, &element(0x31, &element(0x30, &[id, element(0x16, value)].concat())))
+    };
+    let root = Ca::root("root");
+    let domain = Ca { der: root.with_field(&root.der, Field::Subject, &name(b"Example")), ..root };
+    let leaf = |value| domain.with_field(&domain.leaf(ID), Field::Issuer, &name(value));
+    for value in [b"Example", b"example"] {
+        Case::new(bundle("a", &[&domain]), leaf(value)).is_accepted();
+    }
+    Case::new(bundle("a", &[&domain]), leaf(b"Exampel")).is_refused("issuer-name-mismatch");
 }
 
 #[test]
