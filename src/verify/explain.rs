@@ -61,6 +61,13 @@ impl Trace {
         let (place, subject) = (place.to_string(), certificate.subject.text());
         self.0.push(ExplainedStep { depth, place, subject, outcome, code });
     }
+
+    /// What was sent and can't be read, so that nothing is tried with it.
+    pub(super) fn add_unreadable(&mut self, unreadable: &Rejection) {
+        let Rejection::Certificate { place, subject, fault } = unreadable else { return };
+        let (outcome, code) = (fault.to_string(), Some(fault.code()));
+        self.0.push(ExplainedStep { depth: 0, place: place.to_string(), subject: subject.clone(), outcome, code });
+    }
 }
 
 impl Trace {

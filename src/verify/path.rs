@@ -65,8 +65,6 @@ impl Means<'_> {
     }
 }
 
-/// Certificates in a path, the leaf and the authority included.
-pub(super) const MAX_PATH: usize = 8;
 /// Finds a path from `leaf`, whose own rules are the caller's, to an authority.
 ///
 /// Failing that, the reason is that of the attempt which came nearest. The order of the pool's certificates plays no
@@ -212,6 +210,9 @@ impl<'s, 'a, 'm> Search<'s, 'a, 'm> {
         failures.into_reason(pool, |signed, signer| Ok(means.check_signature(signed, signer, &mut checked)?.is_ok()))
     }
 }
+
+/// Certificates in a path, the leaf and the authority included.
+const MAX_PATH: usize = 8;
 
 #[cfg(test)]
 mod tests;

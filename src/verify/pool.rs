@@ -85,6 +85,10 @@ impl<'a> Intermediates<'a> {
         self.candidates.iter()
     }
 
+    pub(super) fn unreadable(&self) -> Option<&Rejection> {
+        self.unreadable.as_ref()
+    }
+
     pub(super) fn new(sent: &[&'a [u8]]) -> Self {
         let mut read = Self { candidates: Vec::with_capacity(sent.len()), unreadable: None };
         let mut smallest: Option<&[u8]> = None;

@@ -56,3 +56,13 @@ fn the_search_for_a_foreign_authority_is_no_part_of_the_explanation() {
     assert_eq!(explanation.verdict.as_ref().unwrap_err().code(), "foreign-authority");
     assert!(!explanation.to_string().contains("the path holds"), "{explanation}");
 }
+
+#[test]
+fn an_explanation_names_what_can_not_be_read() {
+    let root = Ca::root("root");
+    let snapshot = TrustSnapshot::new(1, [trust("a", &root, NOW + 1)]);
+    let leaf = Ca::root("other").leaf("spiffe://a/x");
+    let explanation = snapshot.explain_x509(&leaf, &[&root.der, b"rubbish"], Usage::Server, time(NOW));
+    let expected = "intermediate 1 (): is malformed: certificate [malformed-certificate]\n";
+    assert!(explanation.to_string().starts_with(expected), "{explanation}");
+}
