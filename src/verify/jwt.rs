@@ -5,6 +5,7 @@ pub(crate) mod fault;
 mod header;
 pub(super) mod keys;
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -44,7 +45,7 @@ impl Audiences {
 }
 
 /// What a valid JWT-SVID proved, and what else it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifiedJwt {
     /// Whom it names, by which key, until when.
@@ -53,14 +54,20 @@ pub struct VerifiedJwt {
     pub claims: Map<String, Value>,
 }
 
+/// Claims may hold what no log should.
+impl fmt::Debug for VerifiedJwt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedJwt").field("verified", &self.verified).finish_non_exhaustive()
+    }
+}
+
 /// A token as it was sent, with the name that it claims.
 pub(super) struct Token<'a> {
     header: Header,
     claims: Claims,
     /// What the signature covers: header and payload as they were sent (JW-14).
     signed: &'a str,
-    /// In base64url.
-    signature: &'a str,
+    signature: Vec<u8>,
 }
 
 impl<'a> Token<'a> {
@@ -82,7 +89,7 @@ impl<'a> Token<'a> {
         let decode = |part: &str, what| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed(what));
         let header = Header::read(&decode(header, "its header is not base64url")?)?;
         let claims = Claims::read(&decode(payload, "its payload is not base64url")?)?;
-        decode(signature, "its signature is not base64url")?;
+        let signature = decode(signature, "its signature is not base64url")?;
         Ok(Self { header, claims, signed, signature })
     }
 
@@ -149,7 +156,7 @@ impl<'a> Token<'a> {
     fn signer<'d>(&self, domain: &'d DomainTrust, trace: &mut Option<Trace>) -> Result<&'d JwtKey, TokenFault> {
         let mut fault = TokenFault::Signature;
         for key in domain.jwt_keys().candidates(&self.header)? {
-            let outcome = key.verify(self.signed.as_bytes(), self.signature, self.header.algorithm);
+            let outcome = key.verify(self.signed.as_bytes(), &self.signature, self.header.algorithm);
             if let Some(trace) = trace {
                 trace.add_key(&key.id, &key.shown, &outcome);
             }

@@ -64,7 +64,7 @@ impl Claims {
         self.time("iat")?;
         let expires = self.expires()?.saturating_add(LEEWAY);
         let begins = self.time("nbf")?.unwrap_or_default().saturating_sub(LEEWAY);
-        let up = |time: Duration| time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
+        let up = |time: Duration| time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).min(YEAR_9999);
         Ok((up(begins), up(expires).saturating_sub(1)))
     }
 
@@ -94,5 +94,7 @@ impl Claims {
     }
 }
 
+/// The end of the last year that dates are written in; times beyond are cut to it.
+const YEAR_9999: u64 = 253_402_300_799;
 /// For clocks that differ, on both ends (JWT-SVID §3.3).
 const LEEWAY: Duration = Duration::from_secs(30);

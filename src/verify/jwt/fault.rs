@@ -42,6 +42,12 @@ pub enum TokenFault {
         /// Which member.
         member: &'static str,
     },
+    /// A header by which the payload would be read in another way than as it stands (JW-01).
+    #[error("the token's header has member {member}, so it is no plain signed token")]
+    OtherForm {
+        /// Which member.
+        member: &'static str,
+    },
     /// A header besides `alg`, `kid` and `typ` (JW-04).
     #[error("the token's header has member {member} besides alg, kid and typ")]
     ExtraHeader {
@@ -132,7 +138,7 @@ impl TokenFault {
             Self::WitToken => "wit-token",
             Self::CriticalHeader => "critical-header",
             Self::KeyInHeader { .. } => "key-in-header",
-            Self::ExtraHeader { .. } => "extra-header",
+            Self::OtherForm { .. } | Self::ExtraHeader { .. } => "extra-header",
             Self::UnknownKeyId { .. } => "unknown-key-id",
             Self::WitKey { .. } => "wit-key",
             Self::KeyIdRequired { .. } => "kid-required",

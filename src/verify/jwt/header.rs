@@ -40,6 +40,9 @@ impl Header {
         if members.get("crit").is_some() {
             return Err(TokenFault::CriticalHeader);
         }
+        if let Some(member) = OTHER_FORMS.into_iter().find(|member| members.get(member).is_some()) {
+            return Err(TokenFault::OtherForm { member });
+        }
         if let Some(member) = KEY_MEMBERS.into_iter().find(|member| members.get(member).is_some()) {
             return Err(TokenFault::KeyInHeader { member });
         }
@@ -82,5 +85,7 @@ impl SigningAlgorithm {
 }
 
 const MEMBERS: [&str; 3] = ["alg", "kid", "typ"];
+/// What makes something else of the payload (RFC 7797, RFC 7516).
+const OTHER_FORMS: [&str; 3] = ["b64", "enc", "zip"];
 /// Keys, and where to find one (RFC 7515 §4.1): whoever wrote the token would choose what it is verified with.
 const KEY_MEMBERS: [&str; 6] = ["jku", "jwk", "x5c", "x5t", "x5t#S256", "x5u"];
