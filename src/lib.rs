@@ -75,7 +75,6 @@ pub use spiffe::trust_domain::{TrustDomain, TrustDomainError};
 pub use verify::authorizer::Authorizer;
 pub use verify::cache::CacheStatistics;
 pub use verify::explain::{ExplainedStep, Explanation};
-pub use verify::is_self_signed;
 pub use verify::jwt::fault::TokenFault;
 pub use verify::jwt::{Audiences, VerifiedJwt};
 pub use verify::key_strength::KeyStrength;
@@ -87,7 +86,7 @@ pub use verify::snapshot::{DomainTrust, TrustSnapshot};
 pub use verify::trust::{Trust, TrustWriter};
 pub use verify::verified::Verified;
 pub use verify::verifier::Verifier;
-pub use verify::x509::{Usage, check_svid, spiffe_id_of};
+pub use verify::x509::{Usage, spiffe_id_of};
 
 #[cfg(feature = "server")]
 mod app;

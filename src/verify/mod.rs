@@ -45,4 +45,5 @@ mod subtree;
 mod testing;
 mod text;
 
-pub use signature::is_self_signed;
+#[cfg(feature = "server")]
+pub(crate) use signature::is_self_signed;

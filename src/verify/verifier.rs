@@ -8,6 +8,7 @@ use rustls::pki_types::UnixTime;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::cache::{CacheStatistics, Key, VerdictCache};
+use super::jwt::fault::TokenFault;
 use super::jwt::{Audiences, Token, VerifiedJwt};
 use super::memo::SignatureMemo;
 use super::moment::{Moment, Window};
@@ -89,10 +90,16 @@ impl Verifier {
     /// [`TrustSnapshot::verify_jwt`] with the newest snapshot.
     pub fn verify_jwt(&self, token: &str, audiences: &Audiences, at: UnixTime) -> Result<VerifiedJwt, Rejection> {
         let snapshot = self.trust.load();
-        match &self.memory {
+        let verdict = match &self.memory {
             Some(memory) => memory.verify_jwt(&snapshot, token, audiences, at),
             None => snapshot.verify_jwt(token, audiences, at),
+        };
+        if let (Err(Rejection::Token(TokenFault::UnknownKeyId { .. })), Some(hook)) = (&verdict, &self.unknown_key)
+            && let Ok(token) = Token::read(token)
+        {
+            hook(token.spiffe_id().trust_domain());
         }
+        verdict
     }
 
     /// How its memory of verdicts did, for X509-SVIDs and JWT-SVIDs.

@@ -64,7 +64,8 @@ pub fn spiffe_id_of(leaf: &[u8]) -> Result<SpiffeId, Rejection> {
 }
 
 /// Checks what an X509-SVID leaf must be by itself (X509-SVID §4), without a path to an authority.
-pub fn check_svid(leaf: &[u8], at: UnixTime) -> Result<SpiffeId, Rejection> {
+#[cfg(feature = "server")]
+pub(crate) fn check_svid(leaf: &[u8], at: UnixTime) -> Result<SpiffeId, Rejection> {
     let svid = Svid::read(leaf, &[])?;
     svid.check_leaf(Usage::Any, &Moment::new(at), SvidChecks::Strict)?;
     Ok(svid.spiffe_id)

@@ -22,7 +22,7 @@ async fn bnd_20_the_earlier_holder_keeps_a_key_and_removals_beside_it_apply() {
     assert_eq!(warnings[0]["code"], "authority-claimed", "the holder's operator hears of it too");
     for (name, ca, id, verdict) in [
         ("the holder's", &shared, "spiffe://b.example/web", "accepted"),
-        ("the claimant's", &shared, "spiffe://c.example/web", "unknown-authority"),
+        ("the claimant's", &shared, "spiffe://c.example/web", "foreign-authority"),
         ("the claimant's own new key", &new, "spiffe://c.example/web", "accepted"),
         ("the claimant's old key", &old, "spiffe://c.example/web", "unknown-authority"),
     ] {
@@ -68,12 +68,12 @@ async fn bnd_20_a_key_stays_with_its_owner_over_a_restart_and_is_free_when_dropp
     service.refresh("c.example").await;
     service.refresh("b.example").await;
     let verdict = |domain| service.verdict(&shared.svid(&format!("spiffe://{domain}/web")));
-    assert_eq!((verdict("b.example"), verdict("c.example")), ("accepted", "unknown-authority"));
+    assert_eq!((verdict("b.example"), verdict("c.example")), ("accepted", "foreign-authority"));
 
     b.publishes(2, &[&b_next]);
     service.refresh("b.example").await;
     service.refresh("c.example").await;
-    assert_eq!((verdict("b.example"), verdict("c.example")), ("unknown-authority", "accepted"));
+    assert_eq!((verdict("b.example"), verdict("c.example")), ("foreign-authority", "accepted"));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use comity::{App, BundleDocument, StartError, Trust, Usage};
+use comity::{App, BundleDocument, StartError, Trust, Usage, Verifier};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use serde_json::{Value, json};
@@ -36,6 +36,7 @@ struct Running {
     listeners: HashMap<&'static str, SocketAddr>,
     admin: reqwest::Client,
     trust: Trust,
+    verifier: Verifier,
     stop: CancellationToken,
     served: JoinSet<std::io::Result<()>>,
 }
@@ -121,12 +122,12 @@ impl Service {
 
     pub(crate) async fn start(&mut self) -> Result<(), StartError> {
         let app = App::open(&self.path("comity.toml"), self.clock.clone()).await?;
-        let (trust, stop) = (app.trust(), CancellationToken::new());
+        let (trust, verifier, stop) = (app.trust(), app.verifier(), CancellationToken::new());
         let listeners = app.addresses().iter().copied().collect();
         let mut served = JoinSet::new();
         served.spawn(app.run(stop.clone().cancelled_owned()));
         let admin = reqwest::Client::builder().unix_socket(self.path("admin.sock")).build().unwrap();
-        self.running = Some(Running { listeners, admin, trust, stop, served });
+        self.running = Some(Running { listeners, admin, trust, verifier, stop, served });
         Ok(())
     }
 
@@ -207,6 +208,16 @@ impl Service {
         let intermediates: Vec<_> = svid.chain[1..].iter().map(AsRef::as_ref).collect();
         let now = self.clock.current_time().unwrap();
         match self.running().trust.load().verify_x509(svid.leaf(), &intermediates, Usage::Server, now) {
+            Ok(_) => "accepted",
+            Err(rejection) => rejection.code(),
+        }
+    }
+
+    /// The same, asked by somebody who goes by the answer.
+    pub(crate) fn enforce(&self, svid: &Identity) -> &'static str {
+        let intermediates: Vec<_> = svid.chain[1..].iter().map(AsRef::as_ref).collect();
+        let now = self.clock.current_time().unwrap();
+        match self.running().verifier.verify_x509(svid.leaf(), &intermediates, Usage::Server, now) {
             Ok(_) => "accepted",
             Err(rejection) => rejection.code(),
         }

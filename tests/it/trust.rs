@@ -41,8 +41,8 @@ async fn rel_04_a_ca_speaks_for_its_own_domain_only() {
     let service = Service::with([b.relationship(), c.relationship()]).await;
     for (name, id, verdict) in [
         ("its own", "spiffe://b.example/web", "accepted"),
-        ("ours", "spiffe://a.example/web", "unknown-authority"),
-        ("another peer's", "spiffe://c.example/web", "unknown-authority"),
+        ("ours", "spiffe://a.example/web", "foreign-authority"),
+        ("another peer's", "spiffe://c.example/web", "foreign-authority"),
         ("nobody's", "spiffe://d.example/web", "unknown-trust-domain"),
     ] {
         assert_eq!(service.verdict(&b_ca.svid(id)), verdict, "{name}");
@@ -156,4 +156,30 @@ async fn rel_10_a_change_of_endpoint_that_is_taken_back_leaves_nothing() {
         assert_eq!((&status["state"], status["held"].as_array().map(Vec::len)), (&json!(state), Some(held)));
         assert_eq!(service.verdict(&now.svid("spiffe://b.example/web")), "accepted", "{state}");
     }
+}
+
+#[tokio::test]
+async fn an_unknown_key_that_is_met_in_earnest_brings_one_early_poll() {
+    let (old, new) = (Ca::of("b.example"), Ca::of("b.example"));
+    let b = Partner::publishing("b.example", 1, &[&old]).await;
+    let service = Service::with([b.relationship()]).await;
+    let svid = new.svid("spiffe://b.example/web");
+    let polled = async || service.status("b.example").await["last_attempt"].clone();
+    let before = polled().await;
+    service.advance(Duration::from_secs(1));
+    b.publishes(2, &[&new]);
+    assert_eq!(service.verdict(&svid), "unknown-authority", "whoever only asks brings nothing about");
+    assert_eq!(polled().await, before);
+    // The verdict doesn't wait for the poll that it brings about.
+    assert_eq!(service.enforce(&svid), "unknown-authority");
+    service.becomes("b.example", |status| status["sequence"] == 2).await;
+    assert_eq!(service.enforce(&svid), "accepted");
+
+    let (after, stranger) = (polled().await, Ca::of("b.example").svid("spiffe://b.example/web"));
+    service.advance(Duration::from_secs(1));
+    for _ in 0..3 {
+        assert_eq!(service.enforce(&stranger), "unknown-authority");
+        service.refresh("c.example").await;
+    }
+    assert_eq!(polled().await, after, "none within 30 s of the last one");
 }
