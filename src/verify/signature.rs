@@ -6,14 +6,14 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{AlgorithmIdentifier, SignatureVerificationAlgorithm, alg_id};
 
-#[cfg(feature = "server")]
+#[cfg(any(test, feature = "server"))]
 use crate::spiffe::authority::X509Authority;
 
 use super::certificate::Certificate;
 use super::rejection::Fault;
 
 /// Whether an authority's certificate names itself as issuer and bears a signature of its own key.
-#[cfg(feature = "server")]
+#[cfg(any(test, feature = "server"))]
 pub(crate) fn is_self_signed(authority: &X509Authority) -> bool {
     let certificate = Certificate::parse(authority.der());
     certificate.is_ok_and(|own| own.is_self_issued() && check(&own, &own) == Ok(()))

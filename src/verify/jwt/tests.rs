@@ -1,3 +1,5 @@
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use josekit::jws::{ES256, ES384, ES512, JwsSigner, RS256, RS384, RS512};
@@ -14,6 +16,7 @@ use super::super::testing::{NOW, time};
 use super::*;
 use crate::spiffe::authority::{Authority, JwtAuthority};
 use crate::spiffe::bundle::Bundle;
+use crate::spiffe::document::BundleDocument;
 use crate::spiffe::fixtures::FIXTURES;
 use crate::spiffe::public_key::PublicKey;
 
@@ -438,6 +441,20 @@ fn each_key_that_was_tried_is_told() {
     let codes: Vec<_> = told.steps.iter().map(|step| step.code).collect();
     assert!(told.verdict.is_ok());
     assert!(codes.last() == Some(&None) && codes.len() <= 2, "{told}");
+}
+
+/// Tokens by another implementation, with which the fuzzer begins.
+#[test]
+fn every_vector_has_the_outcome_in_the_index() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/jwt_svids");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let bundle = BundleDocument::parse(&"a.example".parse().unwrap(), read("bundle.json").as_bytes()).unwrap();
+    let trust = TrustSnapshot::new(1, [DomainTrust::new(Arc::new(bundle.into_bundle()), 1)]);
+    let index: Vec<Value> = serde_json::from_str(&read("index.json")).unwrap();
+    for entry in &index {
+        assert_eq!(code(&trust, &read(entry["file"].as_str().unwrap())), entry["code"], "{}", entry["file"]);
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), index.len() + 2, "all are in the index");
 }
 
 proptest! {
