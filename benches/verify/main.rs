@@ -6,12 +6,14 @@
 mod chains;
 mod judges;
 mod measure;
+mod tokens;
 
 use std::hint::black_box;
 
 use chains::{AT, Chain, ID, Kind, Pki};
-use comity::{Trust, TrustSnapshot, Usage, Verifier};
+use comity::{Audiences, Trust, TrustSnapshot, Usage, Verifier};
 use measure::{Case, compare, threads};
+use tokens::{AUDIENCE, Tokens};
 
 fn main() {
     let p256 = Pki::new(Kind::P256, None);
@@ -25,6 +27,23 @@ fn main() {
     known_intermediate(&p256);
     cached(&p256.chain());
     domains(&p256.chain());
+    token("JWT-SVID, ES256", &Tokens::new(Kind::P256));
+    token("JWT-SVID, RS256", &Tokens::new(Kind::Rsa2048));
+}
+
+/// A token beside the one signature check that it needs.
+fn token(name: &'static str, tokens: &Tokens) {
+    let ours = Audiences::new([AUDIENCE]).expect("one audience");
+    compare(
+        name,
+        &mut [
+            Case::new("comity", || {
+                let verdict = tokens.trust.verify_jwt(black_box(&tokens.token), &ours, AT);
+                assert_eq!(verdict.expect("a valid token").verified.spiffe_id.to_string(), ID);
+            }),
+            Case::new("bare signature check", || tokens.check()),
+        ],
+    );
 }
 
 /// An unconstrained chain, which every judge can verify.
@@ -62,7 +81,7 @@ fn known_intermediate(pki: &Pki) {
     let bare: Vec<judges::Bare> = chains.iter().map(judges::Bare::new).collect();
     let (mut ours, mut theirs) = (chains.iter().cycle(), bare.iter().cycle());
     // The cache would know a leaf that comes round again.
-    assert!(NEW_LEAVES > measure::MOST_RUNS, "leaves must not repeat");
+    const { assert!(NEW_LEAVES > measure::MOST_RUNS, "leaves must not repeat") };
     compare(
         "a new leaf under a known intermediate, P-256",
         &mut [
