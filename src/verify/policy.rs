@@ -153,6 +153,21 @@ pub enum Lapse {
     JwtHeader,
 }
 
+impl Lapse {
+    /// The code of the rejection that it would be under strict checks.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::LeafKeyUsage => "leaf-key-usage",
+            Self::LeafExtendedKeyUsage => "extended-key-usage",
+            Self::SanNotCritical => "san-not-critical",
+            Self::SignerKeyUsage => "issuer-may-not-sign",
+            Self::SignerPath => "signer-has-path",
+            Self::SignerUris => "several-uri-names",
+            Self::JwtHeader => "extra-header",
+        }
+    }
+}
+
 /// How a proven SVID is not what the relationship is for. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
