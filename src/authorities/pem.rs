@@ -6,22 +6,29 @@ use crate::spiffe::authority::{X509Authority, X509AuthorityError};
 
 /// The CA certificates of a PEM text: all of it or nothing, so that a half-written file is noticed.
 pub(crate) fn ca_certificates(pem: &[u8]) -> Result<Vec<X509Authority>, PemError> {
+    let read = |(position, der): (usize, Vec<u8>)| {
+        X509Authority::from_der(&der).map_err(|reason| PemError::Certificate { position, reason })
+    };
+    (1..).zip(certificates(pem)?).map(read).collect()
+}
+
+/// The certificates of a PEM text in DER, at least one; they are not read. Text around the blocks is overlooked.
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
+    // Before all else: an encrypted key has lines that are no Base64.
+    let mut labels = (1..).zip(pem.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"-----BEGIN ")));
+    if let Some((position, _)) = labels.find(|(_, line)| String::from_utf8_lossy(line).contains("PRIVATE KEY")) {
+        return Err(PemError::PrivateKey { position });
+    }
     let blocks = (1..).zip(Pem::iter_from_buffer(pem));
     let certificates: Vec<_> =
-        blocks.map(|(position, block)| ca_certificate(position, block)).collect::<Result<_, _>>()?;
+        blocks.map(|(position, block)| certificate(position, block)).collect::<Result<_, _>>()?;
     if certificates.is_empty() { Err(PemError::Empty) } else { Ok(certificates) }
 }
 
-fn ca_certificate(
-    position: usize,
-    block: Result<Pem, x509_parser::error::PEMError>,
-) -> Result<X509Authority, PemError> {
+fn certificate(position: usize, block: Result<Pem, x509_parser::error::PEMError>) -> Result<Vec<u8>, PemError> {
     let block = block.map_err(|_| PemError::Malformed { position })?;
     match block.label.as_str() {
-        "CERTIFICATE" => {
-            X509Authority::from_der(&block.contents).map_err(|reason| PemError::Certificate { position, reason })
-        }
-        label if label.ends_with("PRIVATE KEY") => Err(PemError::PrivateKey { position }),
+        "CERTIFICATE" => Ok(block.contents),
         label => Err(PemError::Label { position, label: label.escape_debug().to_string() }),
     }
 }
@@ -41,7 +48,7 @@ pub(crate) enum PemError {
     },
     /// A secret that has no business here.
     #[error(
-        "PEM block {position} is a private key; only public CA certificates belong here, and no process but the CA should read that key"
+        "PEM block {position} is a private key; only public certificates belong here, and nobody but its owner should read that key"
     )]
     PrivateKey {
         /// Which block.
