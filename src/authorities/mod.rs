@@ -1,5 +1,6 @@
 //! Where our own public keys come from.
 
+pub(crate) mod bundle_file;
 pub(crate) mod files;
 pub(crate) mod jwks;
 pub(crate) mod pem;

@@ -7,14 +7,15 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
-use crate::authorities::{check_wiring, pem};
+use crate::authorities::{bundle_file, check_wiring, pem};
 use crate::federation::relationship::{
     BundleEndpoint, ChangeControl, EndpointProfile, EndpointUrl, FederationRelationship, PollPolicy,
 };
 use crate::files::trusted;
-use crate::spiffe::authority::{Authority, SvidType};
+use crate::spiffe::authority::SvidType;
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::BundleDocument;
+use crate::spiffe::document::ignored::IgnoredElement;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -164,26 +165,14 @@ fn endpoint_id(section: &Section<'_>, trust_domain: Option<&TrustDomain>) -> Opt
 /// A SPIFFE JWKS or PEM, with a CA certificate to authenticate the endpoint by (FEC-06).
 fn bootstrap_bundle(path: &Path, trust_domain: &TrustDomain) -> Result<Bundle, String> {
     let bytes = trusted::read(path, BundleDocument::MAX_BYTES).map_err(|error| error.to_string())?;
-    let bundle = match bytes.trim_ascii_start().first() {
-        Some(b'{') => parse_document(&bytes, trust_domain)?,
-        _ => {
-            let certificates = pem::ca_certificates(&bytes).map_err(|error| error.to_string())?;
-            let authorities = certificates.into_iter().map(Authority::X509).collect();
-            Bundle::new(trust_domain.clone(), authorities, None, None)
-        }
-    };
+    let (bundle, ignored) = bundle_file::read(trust_domain, &bytes).map_err(|error| error.to_string())?;
+    if let Some(IgnoredElement { index, reason }) = ignored.iter().find(|ignored| ignored.reason.is_alarm()) {
+        return Err(format!("keys[{index}]: {reason}"));
+    }
     check_wiring(trust_domain, bundle.authorities().iter()).map_err(|error| error.to_string())?;
     match bundle.authorities().count(SvidType::X509Svid) {
         0 => Err("holds no X.509 authority, so no endpoint could be authenticated with it".into()),
         _ => Ok(bundle),
-    }
-}
-
-fn parse_document(bytes: &[u8], trust_domain: &TrustDomain) -> Result<Bundle, String> {
-    let document = BundleDocument::parse(trust_domain, bytes).map_err(|error| error.to_string())?;
-    match document.ignored().iter().find(|ignored| ignored.reason.is_alarm()) {
-        Some(ignored) => Err(format!("keys[{}]: {}", ignored.index, ignored.reason)),
-        None => Ok(document.into_bundle()),
     }
 }
 

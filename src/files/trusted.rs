@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 /// same kind. Symbolic links are followed, and the folder they lead to is held to the same rule.
 pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, FileError> {
     check_file(path)?;
-    read_open(&File::open(path).map_err(FileError::Unreadable)?, limit)
+    read_open(File::open(path).map_err(FileError::Unreadable)?, limit)
 }
 
 /// Reads at most `limit` bytes of a file of which only the contents count.
-pub(crate) fn read_open(file: &File, limit: usize) -> Result<Vec<u8>, FileError> {
+pub(crate) fn read_open(file: impl Read, limit: usize) -> Result<Vec<u8>, FileError> {
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes).map_err(FileError::Unreadable)?;
