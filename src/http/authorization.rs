@@ -5,7 +5,6 @@ pub(crate) mod allow;
 pub(crate) mod check;
 mod forwarded;
 mod log_budget;
-mod pool;
 
 use std::io;
 use std::net::TcpListener;
@@ -23,9 +22,9 @@ use crate::spiffe::spiffe_id::SpiffeId;
 
 use self::check::{Checker, Refusal, Refused};
 use self::log_budget::LogBudget;
-use self::pool::Pool;
 use super::listener::{DRAIN_SECONDS, ListenerLimits, serve_until};
 use super::metrics::Metrics;
+use super::pool::{Overloaded, Pool};
 use super::problem::{opaque, request_id};
 use super::unix_socket::UnixSocket;
 
@@ -111,7 +110,7 @@ impl Service {
         let checker = self.checker.clone();
         match self.pool.run(move || checker.judge(&lines)).await {
             Ok(verdict) => verdict,
-            Err(pool::Overloaded) => Err(Refusal::Overloaded.into()),
+            Err(Overloaded) => Err(Refusal::Overloaded.into()),
         }
     }
 

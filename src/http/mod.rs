@@ -12,6 +12,7 @@ mod key_pair;
 pub(crate) mod listener;
 pub(crate) mod metrics;
 pub(crate) mod operations;
+mod pool;
 mod problem;
 mod relationships;
 mod state_metrics;

@@ -113,18 +113,3 @@ async fn whoever_comes_while_all_places_are_taken_does_not_pass() {
         assert_eq!((response.status().as_u16(), identity(&response)), (status, vec![expected]), "{places}");
     }
 }
-
-#[tokio::test]
-async fn a_place_is_free_again_when_the_work_is_done() {
-    let pool = Pool::new(1);
-    for _ in 0..3 {
-        assert_eq!(pool.run(|| 7).await, Ok(7));
-    }
-    let (end, ended) = std::sync::mpsc::channel::<()>();
-    let work = pool.run(move || ended.recv());
-    let (outcome, ()) = tokio::join!(work, async {
-        assert_eq!(pool.run(|| 7).await, Err(pool::Overloaded));
-        end.send(()).unwrap();
-    });
-    assert_eq!((outcome, pool.run(|| 7).await), (Ok(Ok(())), Ok(7)));
-}
