@@ -144,6 +144,11 @@ impl Federation {
         Ok(self.relationship(domain)?.held)
     }
 
+    /// The time to judge by, which never goes back.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.shared.clock.now()
+    }
+
     /// What happened since the start.
     pub(crate) fn counters(&self) -> &Counters {
         &self.inner.shared.counters

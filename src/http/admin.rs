@@ -2,7 +2,9 @@
 
 use std::future::{Ready, ready};
 use std::io;
+use std::num::NonZero;
 use std::str::FromStr as _;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -16,19 +18,23 @@ use crate::federation::status::ServiceStatus;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::listener::{DRAIN_SECONDS, serve_until};
+use super::pool::Pool;
 use super::problem::{Problem, describe};
 use super::unix_socket::UnixSocket;
-use super::{bundles, relationships};
+use super::{bundles, relationships, verification};
 
 /// Serves the admin API until `stop`, then removes the socket's file.
 pub(crate) async fn serve_admin(socket: UnixSocket, federation: Federation, stop: CancellationToken) -> io::Result<()> {
     let listener = socket.listener()?;
-    let federation = Data::new(federation);
-    let app = move || App::new().app_data(federation.clone()).wrap(from_fn(describe)).configure(routes);
+    let (federation, pool) = (Data::new(federation), Data::new(Pool::new(verification::PLACES)));
+    let app = move || {
+        App::new().app_data(federation.clone()).app_data(pool.clone()).wrap(from_fn(describe)).configure(routes)
+    };
     let server = HttpServer::new(app)
         .disable_signals()
         .shutdown_timeout(DRAIN_SECONDS)
         .workers(1)
+        .worker_max_blocking_threads(available_parallelism().map_or(1, NonZero::get))
         .max_connections(CONNECTIONS)
         .client_request_timeout(HEADER_TIMEOUT)
         .listen_uds(listener)?;
@@ -38,12 +44,18 @@ pub(crate) async fn serve_admin(socket: UnixSocket, federation: Federation, stop
 /// Everything that the admin API serves.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
-        .app_data(JsonConfig::default().limit(MAX_BODY_BYTES).error_handler(|error, _| Problem::from(error).into()))
+        .app_data(json(MAX_BODY_BYTES))
         .app_data(QueryConfig::default().error_handler(|error, _| Problem::from(error).into()))
         .service(read("/v1/status", status))
         .configure(relationships::routes)
         .configure(bundles::routes)
+        .configure(verification::routes)
         .default_service(web::to(|| async { Err::<&str, _>(Problem::unknown_route()) }));
+}
+
+/// Reads JSON bodies of at most `limit` bytes.
+pub(super) fn json(limit: usize) -> JsonConfig {
+    JsonConfig::default().limit(limit).error_handler(|error, _| Problem::from(error).into())
 }
 
 /// A path to look at.

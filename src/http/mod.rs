@@ -18,4 +18,5 @@ mod relationships;
 mod state_metrics;
 pub(crate) mod tls;
 pub(crate) mod unix_socket;
+pub(crate) mod verification;
 mod xfcc;

@@ -68,6 +68,9 @@ impl Problem {
         if let Some(allow) = self.allow {
             response.insert_header((header::ALLOW, allow));
         }
+        if self.status_code() == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, RETRY_SECONDS));
+        }
         let body = serde_json::to_vec(&document).unwrap_or_default();
         response.content_type("application/problem+json").body(body)
     }
@@ -166,6 +169,9 @@ struct Document<'a> {
     instance: Option<&'a str>,
     request_id: &'a str,
 }
+
+/// What is overloaded or interrupted is so for moments.
+const RETRY_SECONDS: u64 = 1;
 
 const SEE_LOG: &str = "the service failed; its log has the cause under this request id";
 
