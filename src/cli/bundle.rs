@@ -252,7 +252,7 @@ async fn decide(
     let after = client.decide(name, decision, held.digest).await?;
     match output {
         output::Format::Json => Page::json(&after)?.print()?,
-        output::Format::Pretty => bundle_view::decided(&after, decision, held).print()?,
+        output::Format::Text => bundle_view::decided(&after, decision, held).print()?,
     }
     Ok(())
 }

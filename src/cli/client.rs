@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 use crate::config::ConfigErrors;
 use crate::federation::status::{AuthoritySummary, RelationshipStatus, ServiceStatus};
+use crate::http::verification::question::Question;
+use crate::http::verification::verdict::Verdict;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -93,7 +95,23 @@ impl AdminClient {
         digest: Fingerprint,
     ) -> Result<RelationshipStatus, ClientError> {
         let path = format!("/v1/bundles/{trust_domain}/{}", decision.as_str());
-        self.ask(Method::POST, &path, Some(json!({ "digest": digest })), TIMEOUT).await
+        self.ask(Method::POST, &path, Some(body(&json!({ "digest": digest }))?), TIMEOUT).await
+    }
+
+    /// The verdict on one SVID.
+    pub(super) async fn verify<Q: Question>(&self, question: &Q) -> Result<Verdict, ClientError> {
+        self.ask(Method::POST, Q::PATH, Some(body(question)?), VERIFY_TIMEOUT).await
+    }
+
+    /// As many verdicts, in order.
+    pub(super) async fn verify_all<Q: Question>(&self, questions: &[Q]) -> Result<Vec<Verdict>, ClientError> {
+        let verdicts: Vec<Verdict> = self.ask(Method::POST, Q::PATH, Some(body(questions)?), VERIFY_TIMEOUT).await?;
+        match verdicts.len() == questions.len() {
+            true => Ok(verdicts),
+            false => {
+                Err(ClientError::Malformed { source: serde::de::Error::custom("not a verdict for each question") })
+            }
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
@@ -104,12 +122,12 @@ impl AdminClient {
         &self,
         method: Method,
         path: &str,
-        body: Option<Value>,
+        body: Option<Vec<u8>>,
         timeout: Duration,
     ) -> Result<T, ClientError> {
         let mut request = self.http.request(method, url_of(path)?).timeout(timeout);
         if let Some(body) = body {
-            request = request.header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
         }
         let response = request.send().await.map_err(|error| self.explain(error, timeout))?;
         let status = response.status();
@@ -198,7 +216,12 @@ impl ClientError {
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(40);
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_ANSWER: usize = 256 << 20;
+
+fn body(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, ClientError> {
+    serde_json::to_vec(value).map_err(|source| ClientError::Malformed { source })
+}
 
 /// `.` and `..` are trust domain names, but a URL drops them from its path.
 fn url_of(path: &str) -> Result<Url, ClientError> {

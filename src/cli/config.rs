@@ -48,14 +48,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match checked(check) {
         Ok(config) => {
             match check.output {
-                Format::Pretty => print!("{}", lines(&describe(&config))),
+                Format::Text => print!("{}", lines(&describe(&config))),
                 Format::Json => println!("{}", json!({ "valid": true, "problems": [] })),
             }
             ExitCode::SUCCESS
         }
         Err(errors) => {
             match check.output {
-                Format::Pretty => eprint!("{}", lines(&errors.to_string())),
+                Format::Text => eprint!("{}", lines(&errors.to_string())),
                 Format::Json => println!("{}", problems(&errors)),
             }
             ExitCode::from(BAD_CONFIGURATION)

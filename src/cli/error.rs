@@ -7,6 +7,7 @@ use super::BAD_CONFIGURATION;
 use super::client::ClientError;
 use super::digest::DigestError;
 use super::output::printable;
+use super::verify::error::VerifyError;
 
 /// What a command can fail with, clap's own usage errors left aside.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,8 @@ pub(super) enum CliError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Digest(#[from] DigestError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     #[error("{detail}")]
     Fetch { code: String, detail: String },
     #[error("nothing was done: the answer was not \"yes\"")]
@@ -38,6 +41,7 @@ impl CliError {
         match self {
             Self::Client(error) => error.code(),
             Self::Digest(error) => error.code(),
+            Self::Verify(error) => error.code(),
             Self::Fetch { code, .. } => code,
             Self::NotConfirmed => "not-confirmed",
             Self::NoTerminal => "no-terminal",
@@ -49,10 +53,15 @@ impl CliError {
     }
 
     /// Says it on standard error, unless the reader of our output has simply gone away.
-    pub(super) fn report(&self) -> ExitCode {
+    pub(super) fn say(&self) {
         if !matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
             eprintln!("{}", self.text());
         }
+    }
+
+    /// Says it; the exit code of it.
+    pub(super) fn report(&self) -> ExitCode {
+        self.say();
         match self {
             Self::Client(ClientError::Config(_)) => ExitCode::from(BAD_CONFIGURATION),
             _ => ExitCode::FAILURE,

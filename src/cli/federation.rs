@@ -83,7 +83,7 @@ async fn list(client: &AdminClient, output: Format) -> Result<Page, CliError> {
     let relationships = client.relationships().await?;
     match output {
         Format::Json => Ok(Page::json(&json!({ "relationships": relationships }))?),
-        Format::Pretty => Ok(relationship_view::list(&relationships)),
+        Format::Text => Ok(relationship_view::list(&relationships)),
     }
 }
 
@@ -91,7 +91,7 @@ async fn show(client: &AdminClient, domain: &OneDomain, output: Format) -> Resul
     let status = client.relationship(domain.name()).await?;
     match output {
         Format::Json => Ok(Page::json(&status)?),
-        Format::Pretty => Ok(relationship_view::full(&status, now())),
+        Format::Text => Ok(relationship_view::full(&status, now())),
     }
 }
 
@@ -100,7 +100,7 @@ async fn refresh(client: &AdminClient, domain: &OneDomain, output: Format) -> Re
     let after = client.refresh(domain.name()).await?;
     match output {
         Format::Json => Page::json(&after)?.print()?,
-        Format::Pretty => relationship_view::outcome(&before, &after, now()).print()?,
+        Format::Text => relationship_view::outcome(&before, &after, now()).print()?,
     }
     failure(after).map_or(Ok(()), Err)
 }
@@ -110,13 +110,13 @@ async fn overview(client: &AdminClient, arguments: &Status, output: Format) -> R
         let status = client.relationship(name).await?;
         return match output {
             Format::Json => json_page(&status, arguments),
-            Format::Pretty => Ok(relationship_view::overview(None, &[status], arguments.columns, now())),
+            Format::Text => Ok(relationship_view::overview(None, &[status], arguments.columns, now())),
         };
     }
     let (service, relationships) = (client.service().await?, client.relationships().await?);
     match output {
         Format::Json => json_page(&json!({ "service": service, "relationships": relationships }), arguments),
-        Format::Pretty => Ok(relationship_view::overview(Some(&service), &relationships, arguments.columns, now())),
+        Format::Text => Ok(relationship_view::overview(Some(&service), &relationships, arguments.columns, now())),
     }
 }
 

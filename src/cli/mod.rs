@@ -17,6 +17,7 @@ mod relative;
 mod samples;
 mod selection;
 mod serve;
+mod verify;
 mod watch;
 
 use std::future::Future;
@@ -28,7 +29,7 @@ use self::error::CliError;
 
 /// Runs the command line of this process.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 64 wrong configuration.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 64 wrong configuration; `verify` has its own.
 pub fn main() -> ExitCode {
     // Already installed is as good: somebody embeds us.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Federation(arguments) => finish(federation::run(&arguments)),
         Command::Bundle(arguments) => finish(bundle::run(&arguments)),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
     }
 }
 
@@ -63,14 +65,18 @@ enum Command {
     Federation(federation::Arguments),
     /// Look at bundles, and decide about the ones that are held
     Bundle(bundle::Arguments),
+    /// Say whether an SVID proves a SPIFFE ID, and if not, why
+    Verify(verify::Arguments),
     /// Check a configuration
     Config(config::Arguments),
 }
 
 fn finish(work: impl Future<Output = Result<(), CliError>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(CliError::from).and_then(|runtime| runtime.block_on(work));
-    done.map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+    block_on(work).map_or_else(|error| error.report(), |()| ExitCode::SUCCESS)
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 /// Exit code for a configuration that the service would refuse.

@@ -10,7 +10,8 @@ use serde::Serialize;
 pub(super) enum Format {
     /// For people
     #[default]
-    Pretty,
+    #[value(alias = "pretty")]
+    Text,
     /// For scripts; times are RFC 3339, durations seconds
     Json,
 }
