@@ -43,6 +43,8 @@ mod signer;
 mod subtree;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod text;
 
 #[cfg(feature = "server")]

@@ -1,0 +1,5 @@
+//! The verifier as a whole, beside what it should say and what others say.
+
+mod keys;
+mod matrix;
+mod mint;
