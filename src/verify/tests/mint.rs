@@ -98,17 +98,10 @@ impl Draft {
         self.extensions.retain(|extension| extension.id != [0x55, 0x1d, number]);
     }
 
-    /// Encodes the BOOLEAN of an extension as told.
+    /// Encodes the BOOLEAN of an extension as told, if the extension is there.
     pub(super) fn set_critical(&mut self, number: u8, critical: &[u8]) {
-        let mut extensions = self.extensions.iter_mut();
-        extensions.find(|it| it.id == [0x55, 0x1d, number]).unwrap().critical = critical.to_vec();
-    }
-
-    /// Where it is a CA, basicConstraints are not critical.
-    pub(super) fn set_critical_of_ca(&mut self) {
-        if self.has(BASIC_CONSTRAINTS) {
-            self.set_critical(BASIC_CONSTRAINTS, &[]);
-        }
+        let extensions = self.extensions.iter_mut().filter(|it| it.id == [0x55, 0x1d, number]);
+        extensions.for_each(|it| it.critical = critical.to_vec());
     }
 
     /// A pathLenConstraint, on a leaf too.

@@ -1,5 +1,9 @@
 //! The verifier as a whole, beside what it should say and what others say.
 
+mod differential;
+mod judges;
 mod keys;
 mod matrix;
 mod mint;
+mod mutations;
+mod random;

@@ -278,7 +278,7 @@ pub(super) const ROWS: &[Row] = &[
         [OK, "issuer-may-not-sign", "issuer-may-not-sign", NONE],
     ),
     row("X5-13", "keyUsage of a byte too many", |it| it.draft.set(KEY_USAGE, true, &[3, 3, 0, 0x84, 0]), MISREAD),
-    row("X5-13", "cA, not critical", |it| it.draft.set_critical_of_ca(), NO_CODE),
+    row("X5-13", "cA, not critical", |it| it.draft.set_critical(BASIC_CONSTRAINTS, &[]), NO_CODE),
     row("X5-12", "one CA below it", |it| it.draft.limit(1), [MALFORMED, OK, OK, "path-length-exceeded"]),
     row(
         "X5-12",
