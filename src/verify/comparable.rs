@@ -35,13 +35,11 @@ pub(super) struct Mailbox<'c> {
     pub(super) host: &'c [u8],
 }
 
-/// The names of a certificate by their forms: alternative ones, the subject, and its e-mail addresses if there is
-/// none among the former.
+/// The names of a certificate by their forms: alternative ones, the subject, and its e-mail addresses. RFC 5280
+/// §4.2.1.10 demands the last only where there are no alternative names.
 pub(super) fn names_of<'c>(certificate: &'c Certificate<'_>) -> Vec<ComparableName<'c>> {
     let mut names: Vec<_> = certificate.extensions.names.iter().filter_map(ComparableName::of).collect();
-    if names.iter().all(|name| name.form != Form::Email) {
-        names.extend(certificate.subject.email_addresses().map(ComparableName::of_address));
-    }
+    names.extend(certificate.subject.email_addresses().map(ComparableName::of_address));
     if !certificate.subject.is_empty() {
         names.push(ComparableName::of_directory(&certificate.subject));
     }

@@ -105,6 +105,19 @@ fn x5_18_the_mail_address_of_a_subject_counts_where_no_other_is() {
     under(Some(&mail), None, with("x@b.test")).is_refused(VIOLATION);
 }
 
+#[test]
+fn x5_18_the_mail_address_of_a_subject_counts_beside_others() {
+    let with = |address: &str| {
+        let mut params = leaf();
+        params.distinguished_name.push(DnType::CustomDnType(vec![1, 2, 840, 113_549, 1, 9, 1]), address);
+        params.subject_alt_names.push(SanType::Rfc822Name("y@a.test".try_into().unwrap()));
+        params
+    };
+    let excluded = constraints(&[], &[(EMAIL, b"x@a.test")]);
+    under(Some(&excluded), None, with("x@a.test")).is_refused(VIOLATION);
+    under(Some(&excluded), None, with("z@a.test")).is_accepted();
+}
+
 /// A leaf under an authority with these constraints whose subject has one attribute.
 fn with_attribute(constraints: &[u8], id: &[u8], tag: u8, value: &[u8]) -> Case {
     let root = Ca::root_with(constrained("root", constraints));
