@@ -221,7 +221,11 @@ impl Mutation {
             Self::OwnUri => uris(draft, &["spiffe://a.test"]),
             Self::UriWithPath => uris(draft, &["spiffe://a.test/ca"]),
             Self::ForeignUri => uris(draft, &["spiffe://b.test"]),
-            Self::NamesOfCa => draft.set(SUBJECT_ALT_NAME, false, &names(&[*pick(rng, NAMES)])),
+            Self::NamesOfCa => {
+                let all = [*pick(rng, NAMES), *pick(rng, URIS)];
+                let of_either = rng.usize(..2);
+                draft.set(SUBJECT_ALT_NAME, false, &names(&all[of_either..=rng.usize(of_either..2)]));
+            }
             Self::TwoUris => uris(draft, &[ID, "https://h.test/"]),
             Self::NoUri => draft.set(SUBJECT_ALT_NAME, false, &names(&[(DNS, b"a.test")])),
             Self::RootId => uris(draft, &["spiffe://a.test"]),
@@ -298,6 +302,21 @@ const NAMES: &[(u8, &[u8])] = &[
     (IP, &[10, 0, 0, 1]),
     (IP, &[192, 168, 0, 1]),
     (IP, &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+];
+
+/// Of CAs, which aren't SPIFFE IDs.
+const URIS: &[(u8, &[u8])] = &[
+    (URI, b"https://a.test/"),
+    (URI, b"https://A.TEST/"),
+    (URI, b"https://www.a.test/"),
+    (URI, b"https://a.test:443/x"),
+    (URI, b"https://b.test@a.test/"),
+    (URI, b"https://10.0.0.1/"),
+    (URI, b"https://[::1]/"),
+    (URI, b"https://a.test./"),
+    (URI, b"https:///x"),
+    (URI, b"urn:a.test"),
+    (URI, b"https://a.test?b.test"),
 ];
 
 fn subtrees() -> Vec<(u8, Vec<u8>)> {

@@ -151,7 +151,14 @@ impl Minter {
         let mut mutations: BTreeMap<usize, Vec<Mutation>> = BTreeMap::new();
         if self.one_in(4) {
             self.has_many_names = true;
-            mutations.extend((1..places).filter(|_| self.rng.bool()).map(|at| (at - 1, vec![Mutation::Constrained])));
+            for place in 0..places - 1 {
+                let constrained = self.rng.bool().then_some(Mutation::Constrained);
+                let named = (self.rng.u8(..4) == 0).then_some(Mutation::NamesOfCa);
+                mutations.insert(place, constrained.into_iter().chain(named).collect());
+            }
+            if self.one_in(4) {
+                mutations.insert(places - 1, vec![Mutation::SubjectAddress]);
+            }
             return mutations;
         }
         let count = [0, 0, 1, 1, 1, 1, 1, 2, 2, 3][self.rng.usize(..10)];
