@@ -6,4 +6,5 @@ mod keys;
 mod matrix;
 mod mint;
 mod mutations;
+mod properties;
 mod random;
