@@ -98,7 +98,9 @@ impl KeyOwners {
         let claims = self.claims.get(&key)?;
         // A key under which several domains have CAs signs no tokens of any of them.
         let is_shared_ca = |(other, claim): &&(TrustDomain, Claim)| {
-            other != domain && claim.is_x509 && self.declares(other, &key) && self.own.as_ref() != Some(domain)
+            other != domain
+                && self.strength(other, claim, &key) == Strength::Shared
+                && self.own.as_ref() != Some(domain)
         };
         if let Some((other, _)) = claims.iter().find(is_shared_ca).filter(|_| !is_x509(authority)) {
             return Some(other);
@@ -391,6 +393,13 @@ mod tests {
         assert_eq!(owners.reused(&domain("b"), &enterprise()).map(|reused| reused.remedy), None, "a CA, as declared");
         hold(&mut owners, "b", &[enterprise()], 2);
         assert_eq!(owner(&owners, "a", &bare()), Some("b"), "then it signs tokens of nobody");
+
+        let mut owners = KeyOwners::default();
+        hold(&mut owners, "a", &[bare()], 1);
+        hold(&mut owners, "b", &[enterprise()], 2);
+        share(&mut owners, "b", &[bare()]);
+        let found = [owner(&owners, "a", &bare()), owner(&owners, "b", &enterprise())];
+        assert_eq!(found, [None, Some("a")], "one word alone takes a key from nobody");
     }
 
     #[test]
@@ -408,6 +417,45 @@ mod tests {
     }
 
     proptest! {
+        /// Whoever holds a key, and declares it shared: somebody is trusted with it, and of two domains that are,
+        /// both declare it and both have CAs under it.
+        #[test]
+        fn bnd_20_a_key_is_trusted_in_one_domain_or_in_all_that_declare_its_ca(
+            claims in prop::collection::btree_map("[abcd]", (prop::collection::vec(0usize..4, 1..4), 1u64..4), 1..5),
+            declared in prop::collection::btree_set("[abcd]", 0..4),
+            own_is_d: bool,
+        ) {
+            let copy = |name: &str, kind: usize| match kind {
+                0 => bare(),
+                1 => certified(name),
+                2 => evident(name),
+                _ => enterprise(),
+            };
+            let mut owners = KeyOwners::default();
+            let is_own = |name: &str| own_is_d && name == "d";
+            for (name, (kinds, since)) in &claims {
+                let copies: Vec<_> = kinds.iter().map(|kind| copy(name, *kind)).collect();
+                match is_own(name) {
+                    true => drop(owners.set_own(&domain(name), &copies.into_iter().collect())),
+                    false => drop(hold(&mut owners, name, &copies, *since)),
+                }
+            }
+            for name in declared.iter().filter(|name| !is_own(name)) {
+                share(&mut owners, name, &[bare()]);
+            }
+            let copies = claims.iter().flat_map(|(name, (kinds, _))| kinds.iter().map(move |kind| (name, *kind)));
+            let trusted: Vec<_> =
+                copies.filter(|(name, kind)| owner(&owners, name, &copy(name, *kind)).is_none()).collect();
+            prop_assert!(!trusted.is_empty());
+            let declares = |name: &str| match is_own(name) {
+                true => declared.iter().any(|name| !is_own(name)),
+                false => declared.contains(name),
+            };
+            for ((a, of_a), (b, of_b)) in trusted.iter().flat_map(|a| trusted.iter().map(move |b| (a, b))) {
+                prop_assert!(a == b || (declares(a) && declares(b) && *of_a > 0 && *of_b > 0), "{trusted:?}");
+            }
+        }
+
         /// Whoever holds a key in whatever way since whenever: exactly one of them is not told of another owner.
         #[test]
         fn bnd_20_a_key_has_exactly_one_owner(
