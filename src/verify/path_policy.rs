@@ -8,7 +8,7 @@ use super::key_strength::KeyStrength;
 use super::name_constraints::is_scoped_to;
 use super::path::Step;
 use super::policy::{Policy, PolicyBreach};
-use super::rejection::{Fault, Rejection};
+use super::rejection::Rejection;
 
 /// Judges a path that is complete; another one of the same leaf may do where this doesn't.
 pub(super) fn check_path(policy: &Policy, trust_domain: &TrustDomain, path: &[Step<'_, '_>]) -> Result<(), Rejection> {
@@ -49,9 +49,9 @@ fn lowest_shared_key<'p, 's, 'a>(
     if policy.shared_keys.is_empty() {
         return Ok(None);
     }
-    for (at, step) in path.iter().enumerate().filter(|(_, step)| step.signer.is_some()) {
-        let unusable = |error| step.certificate.rejected(step.place, Fault::UnusableKey(error));
-        let key = key::thumbprint(&step.certificate.key).map_err(unusable)?;
+    let signers = path.iter().enumerate().filter_map(|(at, step)| Some((at, step, step.signer?)));
+    for (at, step, signer) in signers {
+        let key = signer.key_thumbprint().map_err(|fault| step.certificate.rejected(step.place, fault))?;
         if policy.shared_keys.contains(&key) {
             return Ok(Some((key, &path[..at])));
         }

@@ -14,6 +14,7 @@ use super::key_strength::KeyStrength;
 use super::moment::Moment;
 use super::path_pattern::PathPattern;
 use super::rejection::Place;
+use super::text;
 
 /// What the SVIDs of one trust domain may be and say; the default allows whatever the standards allow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,15 +114,12 @@ impl Policy {
         match strange {
             None => Ok(()),
             Some(audience) => Err(PolicyBreach::Audience {
-                audience: audience.escape_debug().take(SHOWN_CHARACTERS).collect(),
+                audience: text::shown(audience.as_bytes()),
                 trust_domain: trust_domain.clone(),
             }),
         }
     }
 }
-
-/// Characters of a foreign text in a message.
-const SHOWN_CHARACTERS: usize = 256;
 
 /// How strict an SVID is judged where the standard binds its issuer, not us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -199,8 +197,8 @@ pub enum PolicyBreach {
     /// The token is for somebody whom the domain's tokens are not accepted for, perhaps among others.
     #[error("the token is for \"{audience}\", and tokens of {trust_domain} are not accepted for that")]
     Audience {
-        /// The first such audience, escaped and cut to 256 characters; empty if the token has none.
-        audience: Box<str>,
+        /// The first such audience, escaped and cut to 256 bytes; empty if the token has none.
+        audience: String,
         /// The domain.
         trust_domain: TrustDomain,
     },

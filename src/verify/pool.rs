@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::spiffe::bundle::Authorities;
+use crate::spiffe::public_key::Fingerprint;
 
 use super::certificate::{Certificate, unreadable};
 use super::key;
@@ -15,11 +16,12 @@ pub(super) struct Candidate<'a> {
     pub(super) certificate: Certificate<'a>,
     pub(super) place: Place,
     key: OnceLock<Result<KeyStrength, Fault>>,
+    thumbprint: OnceLock<Result<Fingerprint, Fault>>,
 }
 
 impl<'a> Candidate<'a> {
     fn new(certificate: Certificate<'a>, place: Place) -> Self {
-        Self { certificate, place, key: OnceLock::new() }
+        Self { certificate, place, key: OnceLock::new(), thumbprint: OnceLock::new() }
     }
 
     pub(super) fn is_authority(&self) -> bool {
@@ -29,6 +31,12 @@ impl<'a> Candidate<'a> {
     /// Whether its key can be used, and how strong it is.
     pub(super) fn key_strength(&self) -> Result<KeyStrength, Fault> {
         self.key.get_or_init(|| key::strength(&self.certificate.key)).clone()
+    }
+
+    /// What tells its key from every other one, whatever certificate it stands in.
+    pub(super) fn key_thumbprint(&self) -> Result<Fingerprint, Fault> {
+        let thumbprint = || key::thumbprint(&self.certificate.key).map_err(Fault::UnusableKey);
+        self.thumbprint.get_or_init(thumbprint).clone()
     }
 }
 
