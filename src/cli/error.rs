@@ -72,7 +72,9 @@ impl CliError {
     fn text(&self) -> String {
         let text = format!("error: {}: {self}", self.code());
         match self {
-            Self::Client(ClientError::Config(_)) => text.lines().map(printable).collect::<Vec<_>>().join("\n"),
+            Self::Client(ClientError::Config(_)) | Self::Verify(VerifyError::Policy(_)) => {
+                text.lines().map(printable).collect::<Vec<_>>().join("\n")
+            }
             _ => printable(&text),
         }
     }

@@ -9,6 +9,7 @@ mod judge;
 mod lines;
 mod verdict_view;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use base64::Engine as _;
@@ -79,6 +80,9 @@ struct Jwt {
 struct Common {
     #[command(flatten)]
     bundles: BundleFiles,
+    /// A configuration whose relationships say what SVIDs may be; the service has its own
+    #[arg(long, value_name = "FILE", requires = "BundleFiles")]
+    policy: Option<PathBuf>,
     /// Judge as at this time, RFC 3339; now if not given
     #[arg(long, value_name = "RFC3339")]
     at: Option<Timestamp>,
@@ -167,7 +171,7 @@ impl Jwt {
 
 impl Common {
     fn judge(&self, connection: &Connection) -> Result<Judge, CliError> {
-        match self.bundles.trust()? {
+        match self.bundles.trust(self.policy.as_deref())? {
             Some(trust) => Ok(Judge::Files(Verifier::new(Trust::fixed(trust)))),
             None => Ok(Judge::Service(connection.client()?)),
         }

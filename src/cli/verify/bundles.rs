@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use crate::authorities::{bundle_file, check_wiring};
 use crate::cli::output::printable;
+use crate::config::policies;
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::bundle_map::BundleMap;
 use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::ignored::IgnoredElement;
 use crate::spiffe::trust_domain::TrustDomain;
-use crate::verify::policy::Policy;
 use crate::verify::snapshot::{DomainTrust, TrustSnapshot};
 
 use super::error::VerifyError;
@@ -19,7 +19,6 @@ use super::input::Source;
 
 /// Whom to trust, if not whom the service does.
 #[derive(Clone, Debug, clap::Args)]
-#[group(skip)]
 pub(super) struct BundleFiles {
     /// The bundle of a trust domain, as SPIFFE JWKS or PEM, in place of the service's; may be repeated
     #[arg(long, value_name = "TRUST_DOMAIN=FILE")]
@@ -27,9 +26,6 @@ pub(super) struct BundleFiles {
     /// The bundles of several trust domains, as a SPIFFE bundle map
     #[arg(long, value_name = "FILE")]
     bundle_map: Option<PathBuf>,
-    /// A configuration whose relationships say what SVIDs may be; not for the service, which has its own
-    #[arg(long, value_name = "FILE")]
-    policy: Option<PathBuf>,
 }
 
 /// `TRUST_DOMAIN=FILE`.
@@ -54,7 +50,7 @@ impl BundleFiles {
     /// A snapshot of them, each without end and under no number of ours; none if there are none.
     ///
     /// Only what an endpoint may not do is overlooked, as there is none: what is odd is told on standard error.
-    pub(super) fn trust(&self) -> Result<Option<TrustSnapshot>, VerifyError> {
+    pub(super) fn trust(&self, policy: Option<&Path>) -> Result<Option<TrustSnapshot>, VerifyError> {
         if self.bundle.is_empty() && self.bundle_map.is_none() {
             return Ok(None);
         }
@@ -67,18 +63,14 @@ impl BundleFiles {
                 return Err(VerifyError::TwoBundles { trust_domain: trust_domain.clone() });
             }
         }
-        let mut policies = self.policy.as_deref().map(policies).transpose()?.unwrap_or_default();
+        let policies = policy.map(policies).transpose();
+        let mut policies = policies.map_err(VerifyError::Policy)?.unwrap_or_default();
         let domains = bundles.into_iter().map(|(trust_domain, bundle)| {
             let policy = policies.remove(&trust_domain).unwrap_or_default();
             DomainTrust::new(bundle.into(), 0).with_policy(policy.into())
         });
         Ok(Some(TrustSnapshot::new(1, domains)))
     }
-}
-
-/// What the relationships of a configuration say.
-fn policies(file: &Path) -> Result<BTreeMap<TrustDomain, Policy>, VerifyError> {
-    Err(VerifyError::NoPolicies { file: file.display().to_string() })
 }
 
 fn read(trust_domain: &TrustDomain, file: &Path) -> Result<Bundle, VerifyError> {

@@ -2,6 +2,7 @@
 
 use crate::authorities::bundle_file::BundleFileError;
 use crate::authorities::pem::PemError;
+use crate::config::ConfigErrors;
 use crate::files::trusted::FileError;
 use crate::spiffe::bundle_map::BundleMapError;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -18,8 +19,8 @@ pub(crate) enum VerifyError {
     Bundle { file: String, reason: BundleFileError },
     #[error("{file} is no bundle map: {reason}")]
     BundleMap { file: String, reason: BundleMapError },
-    #[error("{file}: policies of files are not available yet")]
-    NoPolicies { file: String },
+    #[error("{0}")]
+    Policy(ConfigErrors),
     #[error("{trust_domain} is given two bundles; a domain has one, and bundles are never merged")]
     TwoBundles { trust_domain: TrustDomain },
 }
@@ -32,7 +33,7 @@ impl VerifyError {
             Self::PrivateKey { reason, .. } => reason.code(),
             Self::Bundle { reason, .. } => reason.code(),
             Self::BundleMap { reason, .. } => reason.code(),
-            Self::NoPolicies { .. } => "config-rejected",
+            Self::Policy(errors) => errors.code(),
             Self::TwoBundles { .. } => "two-bundles",
         }
     }

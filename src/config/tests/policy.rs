@@ -110,7 +110,7 @@ svid_checks = "lax"
     found("spiffe_ids", "\"/web*\": a * at byte 4 stands beside other characters");
     found("jwt_audiences", "[] accepts nothing at all; leave the key out");
     found("jwt_maximum_lifetime", "\"31d\" is above the maximum of 30days");
-    found("not_after", "\"2027-12-31\": not an instant in UTC such as 2027-12-31T23:59:59Z");
+    found("not_after", "\"2027-12-31\": not an instant such as 2027-12-31T23:59:59Z");
     found("signing_domains", "\"spiffe://c.example\": ");
     found("scoped_paths", "\"maybe\" is neither true nor false");
     found("minimum_key_strength", "129 is not 112, 128, 192 or 256 bits of security");
@@ -127,8 +127,8 @@ fn edges_of_a_policy() {
         ("jwt_maximum_lifetime = \"59s\"", "jwt_maximum_lifetime", "\"59s\" is below the minimum of 1m"),
         ("minimum_key_strength = 80", "minimum_key_strength", "80 is below the minimum of 112"),
         ("minimum_key_strength = 512", "minimum_key_strength", "512 is above the maximum of 256"),
-        ("not_after = \"2027-12-31T23:59:59+01:00\"", "not_after", "not an instant in UTC"),
-        ("not_after = \"1969-12-31T23:59:59Z\"", "not_after", "not an instant in UTC"),
+        ("not_after = \"2027-12-31T23:59:59\"", "not_after", "not an instant"),
+        ("not_after = \"1969-12-31T23:59:59Z\"", "not_after", "not an instant"),
         ("jwt_audiences = [\"\"]", "jwt_audiences", "\"\": an audience is not empty"),
         ("svid_types = []", "svid_types", "[] accepts nothing at all"),
         ("spiffe_ids = 7", "spiffe_ids", "7 is not a list of patterns for paths such as [\"/ns/prod/**\"]"),

@@ -14,14 +14,13 @@ use super::question::Question;
 use super::verdict::Verdict;
 
 /// One question, or up to [`MAX_QUESTIONS`].
-#[derive(Debug)]
 pub(super) enum Asked<Q> {
     One(Box<Q>),
     Several(Vec<Q>),
 }
 
 /// As many verdicts, in the same order.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Answer {
     One(Box<Verdict>),

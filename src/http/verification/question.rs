@@ -47,7 +47,7 @@ pub(crate) struct X509Question {
 }
 
 /// Whether a token proves a SPIFFE ID to one of these audiences.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JwtQuestion {
     /// Comes back with the verdict.

@@ -15,7 +15,7 @@ use crate::verify::verified::Verified;
 use super::question::Id;
 
 /// Whether an SVID proves a SPIFFE ID. Each member is always written, unless it says otherwise; null where there is none.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     /// The question's.
     pub(crate) id: Option<Id>,
