@@ -9,3 +9,4 @@ mod mint;
 mod mutations;
 mod properties;
 mod random;
+mod vectors;
