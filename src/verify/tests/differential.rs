@@ -174,3 +174,14 @@ fn x5_12_where_others_decide_otherwise_the_difference_has_a_name() {
     let idle: Vec<_> = idle.iter().map(|Class { name, .. }| name).collect();
     assert!(idle.is_empty(), "never met: {idle:#?}");
 }
+
+/// `docs/verification.md` has a row for each class, that says who accepts, and no others.
+#[test]
+fn every_difference_is_told() {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verification.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, table) = page.split_once("| difference |").unwrap();
+    let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| "));
+    let told: Vec<_> = rows.map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" | ")).collect();
+    assert_eq!(told, CLASSES.iter().map(Class::row).collect::<Vec<_>>());
+}

@@ -22,6 +22,16 @@ impl Class {
             && difference.ours.is_ok() == self.we_accept
             && (self.applies)(difference)
     }
+
+    /// The first cells of its row.
+    pub(super) fn row(&self) -> String {
+        let judges = match self.judges {
+            [Judge::OpenSsl, Judge::OpenSslStrict] => "OpenSSL",
+            [one] => one.name(),
+            _ => "OpenSSL, webpki",
+        };
+        format!("{} | {judges} | {}", self.name, if self.we_accept { "we" } else { "they" })
+    }
 }
 
 const ALL: &[Judge] = &Judge::ALL;
