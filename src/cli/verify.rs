@@ -181,9 +181,8 @@ impl Common {
 /// The certificates of a chain's file in base64, or what is wrong with them.
 fn certificates(source: Option<&Source>) -> Result<Result<Vec<String>, Verdict>, VerifyError> {
     let source = source.unwrap_or(&Source::StandardInput);
-    let bytes = match source.read(MAX_CHAIN_FILE)? {
-        Some(bytes) => bytes,
-        None => return Ok(Err(Verdict::malformed_chain(format!("more than {MAX_CHAIN_FILE} bytes"), None))),
+    let Some(bytes) = source.read(MAX_CHAIN_FILE)? else {
+        return Ok(Err(Verdict::malformed_chain(format!("more than {MAX_CHAIN_FILE} bytes"), None)));
     };
     match chain::certificates(&bytes) {
         Ok(chain) => Ok(Ok(chain.iter().map(|der| STANDARD.encode(der)).collect())),

@@ -6,8 +6,18 @@ use std::fs;
 use crate::sources::root;
 
 /// The families of rules, with the number of rules in each: `ID-01` to `ID-12`, and so on.
-const FAMILIES: &[(&str, usize)] =
-    &[("ID", 12), ("BND", 31), ("SEQ", 12), ("FES", 17), ("FEC", 30), ("REL", 11), ("X5", 24), ("JW", 17), ("WIT", 6), ("SDS", 9)];
+const FAMILIES: &[(&str, usize)] = &[
+    ("ID", 12),
+    ("BND", 31),
+    ("SEQ", 12),
+    ("FES", 17),
+    ("FEC", 30),
+    ("REL", 11),
+    ("X5", 24),
+    ("JW", 17),
+    ("WIT", 6),
+    ("SDS", 9),
+];
 
 #[test]
 fn every_rule_has_one_row_with_a_test_or_a_reason() {

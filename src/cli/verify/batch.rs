@@ -44,19 +44,23 @@ pub(super) async fn answer<Q: Question>(
     }
 }
 
-async fn verdicts<Q: Question>(judge: &Judge, asked: Vec<Result<Q, Verdict>>) -> Result<Vec<Verdict>, CliError> {
+async fn verdicts<Q: Question>(judge: &Judge, asked: Vec<Result<Q, Box<Verdict>>>) -> Result<Vec<Verdict>, CliError> {
     let mut questions = Vec::new();
     let places: Vec<_> = asked.into_iter().map(|asked| asked.map(|question| questions.push(question))).collect();
     let mut verdicts = judge.all(&questions).await?.into_iter();
     // There is one for each question, which the judge has seen to.
-    Ok(places.into_iter().filter_map(|place| place.map_or_else(Some, |()| verdicts.next())).collect())
+    Ok(places
+        .into_iter()
+        .filter_map(|place| place.map_or_else(|verdict| Some(*verdict), |()| verdicts.next()))
+        .collect())
 }
 
-fn question<Q: Question>(line: &Line, complete: impl Fn(&mut Q)) -> Result<Q, Verdict> {
+fn question<Q: Question>(line: &Line, complete: impl Fn(&mut Q)) -> Result<Q, Box<Verdict>> {
     let Line::Whole(text) = line else {
-        return Err(Verdict::malformed_input(format!("the line has more than {MAX_LINE_BYTES} bytes")));
+        let detail = format!("the line has more than {MAX_LINE_BYTES} bytes");
+        return Err(Box::new(Verdict::malformed_input(detail)));
     };
-    let malformed = |detail: String| Verdict { id: id_of(text), ..Verdict::malformed_input(detail) };
+    let malformed = |detail: String| Box::new(Verdict { id: id_of(text), ..Verdict::malformed_input(detail) });
     let mut question: Q = serde_json::from_slice(text).map_err(|error| malformed(error.to_string()))?;
     complete(&mut question);
     question.check().map_err(|detail| malformed(detail.to_owned()))?;

@@ -60,7 +60,7 @@ pub(super) fn key(kind: Kind, number: usize) -> &'static Key {
 
 impl Key {
     fn new(kind: Kind) -> Self {
-        let curve = |nid| PKey::from_ec_key(EcKey::generate(&*EcGroup::from_curve_name(nid).unwrap()).unwrap());
+        let curve = |nid| PKey::from_ec_key(EcKey::generate(&EcGroup::from_curve_name(nid).unwrap()).unwrap());
         let rsa = |bits| PKey::from_rsa(Rsa::generate(bits).unwrap());
         let pair = match kind {
             Kind::P256 => curve(Nid::X9_62_PRIME256V1),

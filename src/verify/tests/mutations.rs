@@ -179,10 +179,7 @@ impl Mutation {
             Self::NotYetValid => draft.not_before = utc_time("270101000000Z"),
             Self::UnknownCritical => draft.add_other(&[42, 3], true, &[5, 0]),
             Self::UnknownExtension => draft.add_other(&[42, 4], false, &[5, 0]),
-            Self::ExtensionTwice => {
-                draft.add_other(&[42, 5], false, &[5, 0]);
-                draft.add_other(&[42, 5], false, &[5, 0]);
-            }
+            Self::ExtensionTwice => (0..2).for_each(|_| draft.add_other(&[42, 5], false, &[5, 0])),
             Self::Version1 => draft.version.clear(),
             Self::NegativeSerial => draft.serial = vec![0x80, 1],
             Self::LongSerial => draft.serial = vec![0x11; 21],
@@ -209,11 +206,7 @@ impl Mutation {
             Self::Constrained => constrain(draft, rng),
             Self::ConstraintsBroken => break_constraints(draft, rng),
             Self::ConstraintsOfOtherForm => draft.set(NAME_CONSTRAINTS, true, &name_constraints(&[(0x88, &[42])], &[])),
-            Self::AllUris => {
-                let all: &[(u8, &[u8])] = &[(URI, b"")];
-                let lists = if rng.bool() { (all, &[][..]) } else { (&[][..], all) };
-                draft.set(NAME_CONSTRAINTS, true, &name_constraints(lists.0, lists.1));
-            }
+            Self::AllUris => constrain_all_uris(draft, rng),
             Self::NoBasicConstraints => draft.unset(BASIC_CONSTRAINTS),
             Self::CaFalse => draft.set(BASIC_CONSTRAINTS, true, &[0x30, 0]),
             Self::BasicConstraintsNotCritical => draft.set_critical(BASIC_CONSTRAINTS, &[]),
@@ -221,11 +214,7 @@ impl Mutation {
             Self::OwnUri => uris(draft, &["spiffe://a.test"]),
             Self::UriWithPath => uris(draft, &["spiffe://a.test/ca"]),
             Self::ForeignUri => uris(draft, &["spiffe://b.test"]),
-            Self::NamesOfCa => {
-                let all = [*pick(rng, NAMES), *pick(rng, URIS)];
-                let of_either = rng.usize(..2);
-                draft.set(SUBJECT_ALT_NAME, false, &names(&all[of_either..=rng.usize(of_either..2)]));
-            }
+            Self::NamesOfCa => name_ca(draft, rng),
             Self::TwoUris => uris(draft, &[ID, "https://h.test/"]),
             Self::NoUri => draft.set(SUBJECT_ALT_NAME, false, &names(&[(DNS, b"a.test")])),
             Self::RootId => uris(draft, &["spiffe://a.test"]),
@@ -241,6 +230,20 @@ impl Mutation {
             Self::SanCritical => draft.set_critical(SUBJECT_ALT_NAME, &[1, 1, 0xff]),
         }
     }
+}
+
+/// All URIs permitted, or all excluded.
+fn constrain_all_uris(draft: &mut Draft, rng: &mut Rng) {
+    let all: &[(u8, &[u8])] = &[(URI, b"")];
+    let lists = if rng.bool() { (all, &[][..]) } else { (&[][..], all) };
+    draft.set(NAME_CONSTRAINTS, true, &name_constraints(lists.0, lists.1));
+}
+
+/// A URI, another name, or both.
+fn name_ca(draft: &mut Draft, rng: &mut Rng) {
+    let all = [*pick(rng, NAMES), *pick(rng, URIS)];
+    let of_either = rng.usize(..2);
+    draft.set(SUBJECT_ALT_NAME, false, &names(&all[of_either..=rng.usize(of_either..2)]));
 }
 
 /// More names for a leaf.
