@@ -179,7 +179,10 @@ impl Mutation {
             Self::NotYetValid => draft.not_before = utc_time("270101000000Z"),
             Self::UnknownCritical => draft.add_other(&[42, 3], true, &[5, 0]),
             Self::UnknownExtension => draft.add_other(&[42, 4], false, &[5, 0]),
-            Self::ExtensionTwice => (0..2).for_each(|_| draft.add_other(&[42, 5], false, &[5, 0])),
+            Self::ExtensionTwice => {
+                draft.add_other(&[42, 5], false, &[5, 0]);
+                draft.add_other(&[42, 5], false, &[5, 0]);
+            }
             Self::Version1 => draft.version.clear(),
             Self::NegativeSerial => draft.serial = vec![0x80, 1],
             Self::LongSerial => draft.serial = vec![0x11; 21],
@@ -203,47 +206,49 @@ impl Mutation {
             Self::EmptySubject => draft.subject = element(SEQUENCE, &[]),
             Self::Policies => draft.set(32, true, &[0x30, 5, 0x30, 3, 6, 1, 42]),
             Self::PolicyRequired => draft.set(36, true, &[0x30, 3, 0x80, 1, 0]),
-            Self::Constrained => constrain(draft, rng),
-            Self::ConstraintsBroken => break_constraints(draft, rng),
-            Self::ConstraintsOfOtherForm => draft.set(NAME_CONSTRAINTS, true, &name_constraints(&[(0x88, &[42])], &[])),
-            Self::AllUris => constrain_all_uris(draft, rng),
             Self::NoBasicConstraints => draft.unset(BASIC_CONSTRAINTS),
             Self::CaFalse => draft.set(BASIC_CONSTRAINTS, true, &[0x30, 0]),
             Self::BasicConstraintsNotCritical => draft.set_critical(BASIC_CONSTRAINTS, &[]),
             Self::PathLength => draft.limit(rng.u8(..3)),
+            Self::CaTrue => draft.set(BASIC_CONSTRAINTS, true, CA),
+            Self::MaySign => draft.set(KEY_USAGE, true, &[3, 2, 2, 0x84]),
+            Self::SanCritical => draft.set_critical(SUBJECT_ALT_NAME, &[1, 1, 0xff]),
+            named => named.rename(draft, rng),
+        }
+    }
+
+    /// Those about names, and what constrains them.
+    fn rename(self, draft: &mut Draft, rng: &mut Rng) {
+        match self {
+            Self::Constrained => constrain(draft, rng),
+            Self::ConstraintsBroken => break_constraints(draft, rng),
+            Self::ConstraintsOfOtherForm => draft.set(NAME_CONSTRAINTS, true, &name_constraints(&[(0x88, &[42])], &[])),
+            Self::AllUris => {
+                let all: &[(u8, &[u8])] = &[(URI, b"")];
+                let lists = if rng.bool() { (all, &[][..]) } else { (&[][..], all) };
+                draft.set(NAME_CONSTRAINTS, true, &name_constraints(lists.0, lists.1));
+            }
             Self::OwnUri => uris(draft, &["spiffe://a.test"]),
             Self::UriWithPath => uris(draft, &["spiffe://a.test/ca"]),
             Self::ForeignUri => uris(draft, &["spiffe://b.test"]),
-            Self::NamesOfCa => name_ca(draft, rng),
+            Self::NamesOfCa => {
+                let all = [*pick(rng, NAMES), *pick(rng, URIS)];
+                let of_either = rng.usize(..2);
+                draft.set(SUBJECT_ALT_NAME, false, &names(&all[of_either..=rng.usize(of_either..2)]));
+            }
             Self::TwoUris => uris(draft, &[ID, "https://h.test/"]),
             Self::NoUri => draft.set(SUBJECT_ALT_NAME, false, &names(&[(DNS, b"a.test")])),
             Self::RootId => uris(draft, &["spiffe://a.test"]),
             Self::ForeignDomain => uris(draft, &["spiffe://b.test/x"]),
             Self::OddId => uris(draft, &[*pick(rng, ODD_IDS)]),
-            Self::CaTrue => draft.set(BASIC_CONSTRAINTS, true, CA),
-            Self::MaySign => draft.set(KEY_USAGE, true, &[3, 2, 2, 0x84]),
             Self::AddressAsDomain => uris(draft, &["spiffe://10.0.0.1/x"]),
             Self::SubjectAddress => {
                 let address = *pick(rng, &["x@a.test", "x@b.test"]);
                 draft.subject = distinguished_name(&[(EMAIL_ADDRESS, 0x16, address.as_bytes())]);
             }
-            Self::SanCritical => draft.set_critical(SUBJECT_ALT_NAME, &[1, 1, 0xff]),
+            other => unreachable!("{other:?} is about no name"),
         }
     }
-}
-
-/// All URIs permitted, or all excluded.
-fn constrain_all_uris(draft: &mut Draft, rng: &mut Rng) {
-    let all: &[(u8, &[u8])] = &[(URI, b"")];
-    let lists = if rng.bool() { (all, &[][..]) } else { (&[][..], all) };
-    draft.set(NAME_CONSTRAINTS, true, &name_constraints(lists.0, lists.1));
-}
-
-/// A URI, another name, or both.
-fn name_ca(draft: &mut Draft, rng: &mut Rng) {
-    let all = [*pick(rng, NAMES), *pick(rng, URIS)];
-    let of_either = rng.usize(..2);
-    draft.set(SUBJECT_ALT_NAME, false, &names(&all[of_either..=rng.usize(of_either..2)]));
 }
 
 /// More names for a leaf.
