@@ -21,7 +21,7 @@ use super::random::Sample;
 use classes::{CLASSES, Class};
 
 const SAMPLES: u64 = 2_000;
-const NIGHTLY_SAMPLES: u64 = 100_000;
+const NIGHTLY_SAMPLES: u64 = 30_000;
 
 /// One path that a judge and we differ about: what it is, and who says what of it alone.
 struct Difference {
