@@ -7,19 +7,21 @@ use crate::http::verification::verdict::{Reason, Step, Verdict};
 
 /// Each signer below what it was tried for.
 pub(super) fn tree(steps: &[Step], page: &mut Page) {
+    page.line(match steps.is_empty() {
+        true => "nothing was tried: no key that fits is there, or it never came to that",
+        false => "tried, each signer below what it should have signed:",
+    });
     for Step { depth, place, subject, outcome, code } in steps {
         let code = code.as_ref().map(|code| format!(" [{code}]")).unwrap_or_default();
         page.line(format!("{}{place} ({subject}): {outcome}{code}", "  ".repeat(*depth)));
     }
-    if !steps.is_empty() {
-        page.line("");
-    }
+    page.line("");
 }
 
 /// What was found, and what to do about a no. `now` is for "in 3 h".
 pub(super) fn verdict(verdict: &Verdict, now: Timestamp, page: &mut Page) {
     match &verdict.reason {
-        None => page.line(format!("accepted: {}", verdict.spiffe_id.as_deref().unwrap_or(NONE))),
+        None => page.line(format!("accepted: {}", verdict.spiffe_id.as_deref().unwrap_or_default())),
         Some(Reason { code, detail, .. }) => page.line(format!("rejected: {detail} [{code}]")),
     }
     facts(verdict, now).onto(page);
@@ -71,12 +73,11 @@ fn place(index: usize) -> String {
 }
 
 fn bundle(verdict: &Verdict) -> String {
-    let number = |number: Option<u64>| number.map_or_else(|| NONE.to_owned(), |number| number.to_string());
+    let sequence = verdict.sequence.map_or_else(|| "no sequence".to_owned(), |number| format!("sequence {number}"));
+    let revision = verdict.revision.map(|number| format!(", revision {number}")).unwrap_or_default();
     let via = verdict.via.as_ref().map(|via| format!(", via {via}")).unwrap_or_default();
-    format!("sequence {}, revision {}{via}", number(verdict.sequence), number(verdict.revision))
+    format!("{sequence}{revision}{via}")
 }
-
-const NONE: &str = "none";
 
 /// What docs/problems.md says of a code.
 fn advice(code: &str) -> Option<&'static str> {
@@ -100,3 +101,79 @@ fn wrapped(text: &str, page: &mut Page) {
 
 /// Columns of advice.
 const WIDTH: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(verdict: serde_json::Value) -> String {
+        let (verdict, mut page): (Verdict, _) = (serde_json::from_value(verdict).unwrap(), Page::default());
+        if let Some(steps) = &verdict.explanation {
+            tree(steps, &mut page);
+        }
+        super::verdict(&verdict, "2027-01-15T08:00:00Z".parse().unwrap(), &mut page);
+        page.to_string()
+    }
+
+    #[test]
+    fn an_accepted_svid_is_shown_with_all_it_rests_on() {
+        let authority = format!("x509:{}", "0".repeat(64));
+        let shown = shown(json!({
+            "verdict": "accepted", "spiffe_id": "spiffe://b.example/web", "trust_domain": "b.example",
+            "authority": authority, "path": [0, 2], "sequence": 7, "revision": 3, "via": "hub.example",
+            "not_before": "2027-01-15T07:00:00Z", "not_after": "2027-01-15T08:04:10Z", "at": "2027-01-15T08:00:00Z",
+            "lapses": ["leaf-key-usage", "san-not-critical"],
+        }));
+        let expected = format!(
+            "\
+accepted: spiffe://b.example/web
+  authority    {authority}
+  path         leaf, intermediate 1, authority
+  bundle       sequence 7, revision 3, via hub.example
+  holds from   2027-01-15T07:00:00Z (1 h ago)
+  holds until  2027-01-15T08:04:10Z (in 4 min 10 s)
+  let pass     leaf-key-usage, san-not-critical
+  judged at    2027-01-15T08:00:00Z (now)
+"
+        );
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_rejection_says_what_to_do_below_what_was_tried() {
+        let step = |depth, outcome: &str, code: Option<&str>| json!({"depth": depth, "place": "intermediate 0", "subject": "CN=\u{1b}x", "outcome": outcome, "code": code});
+        let shown = shown(json!({
+            "verdict": "rejected", "spiffe_id": "spiffe://b.example/web", "trust_domain": "b.example",
+            "reason": {"code": "bad-signature", "detail": "leaf \u{202e} has", "certificate": 0},
+            "at": "2027-01-15T08:00:00Z",
+            "explanation": [step(1, "signed it", None), step(2, "is no CA", Some("issuer-not-ca"))],
+        }));
+        let expected = "\
+tried, each signer below what it should have signed:
+  intermediate 0 (CN=\\u{1b}x): signed it
+    intermediate 0 (CN=\\u{1b}x): is no CA [issuer-not-ca]
+
+rejected: leaf \\u{202e} has [bad-signature]
+  claims to be  spiffe://b.example/web
+  certificate   leaf
+  judged at     2027-01-15T08:00:00Z (now)
+
+The";
+        assert!(shown.starts_with(expected), "{shown}");
+    }
+
+    #[test]
+    fn advice_is_the_paragraph_of_the_code_alone() {
+        for code in ["expired", "malformed-input", "weak-key", "foreign-authority", "config-rejected"] {
+            let advice = advice(code).unwrap();
+            assert!(advice.len() > 40 && !advice.contains("\n#") && !advice.starts_with('#'), "{code}: {advice}");
+        }
+        assert_eq!(advice("no-such-code"), None);
+        let mut page = Page::default();
+        wrapped(&"word ".repeat(60), &mut page);
+        assert!(page.as_str().lines().all(|line| line.len() <= WIDTH), "{page}");
+        assert_eq!(page.as_str().split_whitespace().count(), 60);
+    }
+}
