@@ -144,13 +144,51 @@ impl From<&Rejection> for Reason {
             Rejection::Certificate { place, .. } | Rejection::UnknownAuthority { place, .. } => place.index(),
             _ => None,
         };
-        Self { code: rejection.code().to_owned(), detail: rejection.to_string(), certificate }
+        Self { code: rejection.code().to_owned(), detail: dated(&rejection.to_string()), certificate }
     }
 }
 
 impl From<ExplainedStep> for Step {
     fn from(step: ExplainedStep) -> Self {
         let ExplainedStep { depth, place, subject, outcome, code } = step;
-        Self { depth, place, subject: subject.into(), outcome, code: code.map(str::to_owned) }
+        Self { depth, place, subject: subject.into(), outcome: dated(&outcome), code: code.map(str::to_owned) }
+    }
+}
+
+/// The Unix seconds in a message of the verifier as people read them.
+fn dated(message: &str) -> String {
+    let mut words: Vec<_> = message.split(' ').map(str::to_owned).collect();
+    for index in 1..words.len() {
+        let digits = words[index].trim_end_matches(',');
+        if let (true, Ok(seconds)) = (TIME_FOLLOWS.contains(&&*words[index - 1]), digits.parse()) {
+            words[index] = format!("{}{}", Timestamp::from_secs(seconds), &words[index][digits.len()..]);
+        }
+    }
+    words.join(" ")
+}
+
+const TIME_FOLLOWS: [&str; 4] = ["from", "until", "before", "after"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_messages_are_for_people() {
+        for (message, expected) in [
+            (
+                "leaf (CN=7) was valid until 1798236370, before 1893448800",
+                "leaf (CN=7) was valid until 2026-12-25T22:06:10Z, before 2029-12-31T22:00:00Z",
+            ),
+            (
+                "the token is valid from 0, leeway included, after 1798236370",
+                "the token is valid from 1970-01-01T00:00:00Z, leeway included, after 2026-12-25T22:06:10Z",
+            ),
+            ("33 certificates were sent,  more than 32", "33 certificates were sent,  more than 32"),
+            ("until", "until"),
+            ("", ""),
+        ] {
+            assert_eq!(dated(message), expected);
+        }
     }
 }
