@@ -8,6 +8,8 @@ use actix_web::Resource;
 use actix_web::web::{Data, Json, ServiceConfig};
 
 use crate::federation::Federation;
+use crate::federation::timestamp::Timestamp;
+use crate::verify::verifier::Verifier;
 
 use self::asked::{Answer, Asked};
 use self::question::{JwtQuestion, Question, X509Question};
@@ -35,8 +37,16 @@ async fn verify<Q: Question>(
     federation: Data<Federation>,
     pool: Data<Pool>,
 ) -> Result<Json<Answer>, Problem> {
+    respond(asked, federation.verifier().clone(), federation.now(), &pool).await
+}
+
+async fn respond<Q: Question>(
+    asked: Asked<Q>,
+    verifier: Verifier,
+    now: Timestamp,
+    pool: &Pool,
+) -> Result<Json<Answer>, Problem> {
     asked.check().map_err(|detail| Problem::new("invalid-request", detail))?;
-    let (verifier, now) = (federation.verifier().clone(), federation.now());
     Ok(Json(pool.run(move || asked.answer(&verifier, now)).await?))
 }
 

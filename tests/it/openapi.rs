@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use config::{Config, File, FileFormat};
 use serde_json::{Value, json};
 
@@ -18,6 +20,7 @@ use crate::wire::{Connection, Response};
 #[tokio::test]
 async fn every_documented_operation_answers_as_documented() {
     let world = World::start().await;
+    let chain = [STANDARD.encode(world.own.svid("spiffe://a.example/web").leaf())];
     let mut called = BTreeSet::new();
     for (name, method, path, body, status) in [
         ("/", "GET", "/", Value::Null, 200),
@@ -54,6 +57,12 @@ async fn every_documented_operation_answers_as_documented() {
         (REJECT, "POST", "/v1/bundles/b.example/reject", json!({ "digest": world.first, "more": 1 }), 400),
         (ACCEPT, "POST", "/v1/bundles/b.example/accept", json!({ "digest": world.first }), 200),
         (ACCEPT, "POST", "/v1/bundles/b.example/accept", json!({ "digest": world.first }), 404),
+        (VERIFY_X509, "POST", VERIFY_X509, json!({ "chain": chain, "id": 1, "explain": true }), 200),
+        (VERIFY_X509, "POST", VERIFY_X509, json!([{ "chain": [] }, { "chain": ["?"], "usage": "client" }]), 200),
+        (VERIFY_X509, "POST", VERIFY_X509, json!({ "chain": [], "usage": "peer" }), 400),
+        (VERIFY_JWT, "POST", VERIFY_JWT, json!({ "token": "x.y.z", "audience": ["a"], "explain": true }), 200),
+        (VERIFY_JWT, "POST", VERIFY_JWT, json!([{ "token": "", "audience": ["a"], "id": "x" }]), 200),
+        (VERIFY_JWT, "POST", VERIFY_JWT, json!({ "token": "x.y.z", "audience": [] }), 400),
         (BUNDLE, "GET", "/v1/bundles/b.example", Value::Null, 200),
         (BUNDLE, "HEAD", "/v1/bundles/b.example", Value::Null, 200),
         (BUNDLE, "GET", "/v1/bundles/c.example", Value::Null, 404),
@@ -295,5 +304,7 @@ const ONE: &str = "/v1/relationships/{trust_domain}";
 const REFRESH: &str = "/v1/relationships/{trust_domain}/refresh";
 const BUNDLE: &str = "/v1/bundles/{trust_domain}";
 const HELD: &str = "/v1/bundles/{trust_domain}/held";
+const VERIFY_X509: &str = "/v1/verify/x509-svid";
+const VERIFY_JWT: &str = "/v1/verify/jwt-svid";
 const ACCEPT: &str = "/v1/bundles/{trust_domain}/accept";
 const REJECT: &str = "/v1/bundles/{trust_domain}/reject";

@@ -46,7 +46,12 @@ async fn the_openapi_document_and_the_routes_are_the_same_list() {
     let document = openapi();
     let paths = document["paths"].as_object().unwrap();
     let described: BTreeSet<&str> = paths.keys().map(String::as_str).filter(|path| path.starts_with("/v1/")).collect();
-    let sources = [include_str!("../admin.rs"), include_str!("../relationships.rs"), include_str!("../bundles.rs")];
+    let sources = [
+        include_str!("../admin.rs"),
+        include_str!("../relationships.rs"),
+        include_str!("../bundles.rs"),
+        include_str!("../verification.rs"),
+    ];
     let served: BTreeSet<&str> =
         sources.iter().flat_map(|source| source.split('"')).filter(|text| text.starts_with("/v1/")).collect();
     assert_eq!(described, served);
