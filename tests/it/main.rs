@@ -34,4 +34,5 @@ mod settings;
 mod sources;
 mod support;
 mod trust;
+mod verify;
 mod wire;

@@ -4,12 +4,12 @@ use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -118,13 +118,18 @@ pub(crate) struct Finished {
 
 impl Finished {
     async fn of(mut command: Command) -> Self {
-        let output = within(command.output()).await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Self::from(within(command.output()).await.unwrap())
     }
 
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+}
+
+impl From<Output> for Finished {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 }
 
@@ -133,6 +138,19 @@ pub(crate) async fn run(arguments: &[&str]) -> Finished {
     let mut command = comity();
     command.args(arguments);
     Finished::of(command).await
+}
+
+/// The same with this on standard input.
+pub(crate) async fn fed(arguments: &[&str], input: &[u8]) -> Finished {
+    let mut child = comity().args(arguments).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let feed = async {
+        // Whoever needs no input may be gone before it is written.
+        drop(stdin.write_all(input).await);
+        drop(stdin);
+    };
+    let (output, ()) = within(async { tokio::join!(child.wait_with_output(), feed) }).await;
+    Finished::from(output.unwrap())
 }
 
 /// A running `comity serve`; it is killed when dropped.
@@ -242,7 +260,7 @@ pub(crate) async fn until<T>(mut question: impl AsyncFnMut() -> T, fits: impl Fn
 }
 
 /// The program without anything of the environment that could configure it.
-fn comity() -> Command {
+pub(crate) fn comity() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_comity"));
     command.env_clear().current_dir(Path::new("/")).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
     command
