@@ -17,41 +17,46 @@ use crate::sources::root;
 use crate::support::ca::Ca;
 use crate::wire::{Connection, Response};
 
+/// Operation, method, path and status of what needs no body.
+const READS: &[(&str, &str, &str, u16)] = &[
+    ("/", "GET", "/", 200),
+    ("/", "HEAD", "/", 200),
+    ("/", "POST", "/", 405),
+    ("/", "GET", "/other", 404),
+    ("/healthz", "GET", "/healthz", 200),
+    ("/healthz", "HEAD", "/healthz", 200),
+    ("/readyz", "GET", "/readyz", 200),
+    ("/readyz", "HEAD", "/readyz", 200),
+    ("/metrics", "GET", "/metrics", 200),
+    ("/metrics", "HEAD", "/metrics", 200),
+    ("/v1/status", "GET", "/v1/status", 200),
+    ("/v1/status", "HEAD", "/v1/status", 200),
+    ("/v1/relationships", "GET", "/v1/relationships", 200),
+    ("/v1/relationships", "HEAD", "/v1/relationships", 200),
+    (ONE, "GET", "/v1/relationships/b.example", 200),
+    (ONE, "HEAD", "/v1/relationships/b.example", 200),
+    (ONE, "GET", "/v1/relationships/c.example", 404),
+    (ONE, "GET", "/v1/relationships/C", 400),
+    (REFRESH, "POST", "/v1/relationships/b.example/refresh", 200),
+    (REFRESH, "POST", "/v1/relationships/c.example/refresh", 404),
+    ("/v1/bundle", "GET", "/v1/bundle", 200),
+    ("/v1/bundle", "GET", "/v1/bundle?format=pem", 200),
+    ("/v1/bundle", "GET", "/v1/bundle?format=der", 400),
+    ("/v1/bundle", "HEAD", "/v1/bundle", 200),
+    ("/v1/bundles", "GET", "/v1/bundles", 200),
+    ("/v1/bundles", "HEAD", "/v1/bundles", 200),
+    (HELD, "GET", "/v1/bundles/b.example/held", 200),
+    (HELD, "HEAD", "/v1/bundles/b.example/held", 200),
+    (HELD, "GET", "/v1/bundles/c.example/held", 404),
+];
+
 #[tokio::test]
 async fn every_documented_operation_answers_as_documented() {
     let world = World::start().await;
     let chain = [STANDARD.encode(world.own.svid("spiffe://a.example/web").leaf())];
     let mut called = BTreeSet::new();
-    for (name, method, path, body, status) in [
-        ("/", "GET", "/", Value::Null, 200),
-        ("/", "HEAD", "/", Value::Null, 200),
-        ("/", "POST", "/", Value::Null, 405),
-        ("/", "GET", "/other", Value::Null, 404),
-        ("/healthz", "GET", "/healthz", Value::Null, 200),
-        ("/healthz", "HEAD", "/healthz", Value::Null, 200),
-        ("/readyz", "GET", "/readyz", Value::Null, 200),
-        ("/readyz", "HEAD", "/readyz", Value::Null, 200),
-        ("/metrics", "GET", "/metrics", Value::Null, 200),
-        ("/metrics", "HEAD", "/metrics", Value::Null, 200),
-        ("/v1/status", "GET", "/v1/status", Value::Null, 200),
-        ("/v1/status", "HEAD", "/v1/status", Value::Null, 200),
-        ("/v1/relationships", "GET", "/v1/relationships", Value::Null, 200),
-        ("/v1/relationships", "HEAD", "/v1/relationships", Value::Null, 200),
-        (ONE, "GET", "/v1/relationships/b.example", Value::Null, 200),
-        (ONE, "HEAD", "/v1/relationships/b.example", Value::Null, 200),
-        (ONE, "GET", "/v1/relationships/c.example", Value::Null, 404),
-        (ONE, "GET", "/v1/relationships/C", Value::Null, 400),
-        (REFRESH, "POST", "/v1/relationships/b.example/refresh", Value::Null, 200),
-        (REFRESH, "POST", "/v1/relationships/c.example/refresh", Value::Null, 404),
-        ("/v1/bundle", "GET", "/v1/bundle", Value::Null, 200),
-        ("/v1/bundle", "GET", "/v1/bundle?format=pem", Value::Null, 200),
-        ("/v1/bundle", "GET", "/v1/bundle?format=der", Value::Null, 400),
-        ("/v1/bundle", "HEAD", "/v1/bundle", Value::Null, 200),
-        ("/v1/bundles", "GET", "/v1/bundles", Value::Null, 200),
-        ("/v1/bundles", "HEAD", "/v1/bundles", Value::Null, 200),
-        (HELD, "GET", "/v1/bundles/b.example/held", Value::Null, 200),
-        (HELD, "HEAD", "/v1/bundles/b.example/held", Value::Null, 200),
-        (HELD, "GET", "/v1/bundles/c.example/held", Value::Null, 404),
+    let reads = READS.iter().map(|&(name, method, path, status)| (name, method, path, Value::Null, status));
+    for (name, method, path, body, status) in reads.chain([
         (REJECT, "POST", "/v1/bundles/b.example/reject", json!({ "digest": "0".repeat(64) }), 404),
         (REJECT, "POST", "/v1/bundles/b.example/reject", json!({ "digest": "short" }), 400),
         (REJECT, "POST", "/v1/bundles/b.example/reject", json!({ "digest": world.first, "more": 1 }), 400),
@@ -67,7 +72,7 @@ async fn every_documented_operation_answers_as_documented() {
         (BUNDLE, "HEAD", "/v1/bundles/b.example", Value::Null, 200),
         (BUNDLE, "GET", "/v1/bundles/c.example", Value::Null, 404),
         ("/v1/bundles", "GET", "/v1/bundles", Value::Null, 200),
-    ] {
+    ]) {
         let answer = world.call(name, method, path, &body).await;
         assert_eq!(answer.status, status, "{method} {path} {body}: {answer:?}");
         conforms(name, method, &answer);

@@ -133,7 +133,7 @@ fn only_a_question_about_now_has_consequences() {
     let seen = asked_for.clone();
     let verifier = Verifier::new(trust(&[("b.example", &b)]))
         .on_unknown_key(move |domain| seen.lock().unwrap().push(domain.to_string()));
-    let now: crate::federation::timestamp::Timestamp = "2027-01-15T08:00:00Z".parse().unwrap();
+    let now: Timestamp = "2027-01-15T08:00:00Z".parse().unwrap();
     let question =
         X509Question { chain: chain(&Ca::of("b.example").svid("spiffe://b.example/web")), ..Default::default() };
     let hypothetical = X509Question { at: Some(now), explain: true, ..question.clone() };
