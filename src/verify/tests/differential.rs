@@ -11,7 +11,7 @@ use crate::spiffe::authority::{Authority, X509Authority};
 use crate::spiffe::bundle::Bundle;
 
 use super::super::certificate::Certificate;
-use super::super::rejection::{Place, Rejection};
+use super::super::rejection::{Breach, Fault, Place, Rejection};
 use super::super::snapshot::DomainTrust;
 use super::super::testing::time;
 use super::super::verified::Verified;
@@ -73,6 +73,22 @@ impl Difference {
         let signers = self.sample.sent.iter().chain(&self.sample.authorities);
         let subjects: Vec<_> = signers.filter_map(|der| Some(Certificate::parse(der).ok()?.subject.der)).collect();
         subjects.iter().enumerate().any(|(at, subject)| subjects[at + 1..].contains(subject))
+    }
+
+    /// Whether we refuse a name for this breach of constraints.
+    fn breaks(&self, wanted: Breach) -> bool {
+        let Err(Rejection::Certificate { fault: Fault::NameConstraint { breach, .. }, .. }) = &self.ours else {
+            return false;
+        };
+        *breach == wanted
+    }
+
+    /// Whether the name that we refuse is one.
+    fn has_wildcard(&self) -> bool {
+        let Err(Rejection::Certificate { fault: Fault::NameConstraint { name, .. }, .. }) = &self.ours else {
+            return false;
+        };
+        name.starts_with("*.")
     }
 
     fn is_about(&self, wanted: fn(&Place) -> bool) -> bool {

@@ -41,6 +41,8 @@ pub(super) enum Mutation {
     ConstraintsBroken,
     ConstraintsOfOtherForm,
     AllUris,
+    UriExcluded,
+    HostExcluded,
     // Of CAs
     NoBasicConstraints,
     CaFalse,
@@ -50,6 +52,7 @@ pub(super) enum Mutation {
     UriWithPath,
     ForeignUri,
     NamesOfCa,
+    AddressUri,
     // Of leaves
     TwoUris,
     NoUri,
@@ -60,6 +63,7 @@ pub(super) enum Mutation {
     MaySign,
     AddressAsDomain,
     SubjectAddress,
+    Wildcard,
     SanCritical,
 }
 
@@ -111,6 +115,8 @@ const OF_CAS: &[M] = &[
     M::NoBasicConstraints,
     M::CaFalse,
     M::BasicConstraintsNotCritical,
+    M::PathLength,
+    M::PathLength,
     M::PathLength,
     M::PathLength,
     M::OwnUri,
@@ -228,6 +234,14 @@ impl Mutation {
                 let lists = if rng.bool() { (all, &[][..]) } else { (&[][..], all) };
                 draft.set(NAME_CONSTRAINTS, true, &name_constraints(lists.0, lists.1));
             }
+            Self::UriExcluded => {
+                draft.set(NAME_CONSTRAINTS, true, &name_constraints(&[], &[(URI, b"b.test")]));
+            }
+            Self::HostExcluded => {
+                draft.set(NAME_CONSTRAINTS, true, &name_constraints(&[], &[(DNS, b"www.a.test")]));
+            }
+            Self::AddressUri => uris(draft, &["https://10.0.0.1/"]),
+            Self::Wildcard => draft.set(SUBJECT_ALT_NAME, false, &names(&[(URI, ID.as_bytes()), (DNS, b"*.a.test")])),
             Self::OwnUri => uris(draft, &["spiffe://a.test"]),
             Self::UriWithPath => uris(draft, &["spiffe://a.test/ca"]),
             Self::ForeignUri => uris(draft, &["spiffe://b.test"]),

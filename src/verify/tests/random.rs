@@ -76,6 +76,8 @@ impl Sample {
             Mutation::ConstraintsBroken,
             Mutation::ConstraintsOfOtherForm,
             Mutation::AllUris,
+            Mutation::UriExcluded,
+            Mutation::HostExcluded,
         ])
     }
 
@@ -109,6 +111,8 @@ struct Minter {
     is_ambiguous: bool,
     /// Of the leaf, to be constrained.
     has_many_names: bool,
+    /// Half of the intermediates.
+    has_self_issued: bool,
 }
 
 /// Keys of the path come first, then those of strangers.
@@ -118,7 +122,15 @@ impl Minter {
     fn new(mut rng: Rng) -> Self {
         let kinds = [Kind::P384, Kind::P521, Kind::Ed25519, Kind::Rsa2048];
         let kind = if rng.u8(..16) == 0 { kinds[rng.usize(..kinds.len())] } else { Kind::P256 };
-        Self { rng, kind, serial: 0, odd: BTreeMap::new(), is_ambiguous: false, has_many_names: false }
+        Self {
+            rng,
+            kind,
+            serial: 0,
+            odd: BTreeMap::new(),
+            is_ambiguous: false,
+            has_many_names: false,
+            has_self_issued: false,
+        }
     }
 
     fn one_in(&mut self, number: u8) -> bool {
@@ -149,6 +161,16 @@ impl Minter {
     /// None, one or two oddities, each at a place of the path, which has so many certificates, the authority first.
     fn mutations(&mut self, places: usize) -> BTreeMap<usize, Vec<Mutation>> {
         let mut mutations: BTreeMap<usize, Vec<Mutation>> = BTreeMap::new();
+        // Too rare to be met by chance.
+        match self.rng.u8(..50) {
+            0 => return [(0, vec![Mutation::UriExcluded]), (1, vec![Mutation::AddressUri])].into(),
+            1 => return [(0, vec![Mutation::HostExcluded]), (places - 1, vec![Mutation::Wildcard])].into(),
+            2 => {
+                self.has_self_issued = true;
+                return [((places - 1) / 2, vec![Mutation::PathLength])].into();
+            }
+            _ => {}
+        }
         if self.one_in(4) {
             self.has_many_names = true;
             for place in 0..places - 1 {
@@ -165,14 +187,17 @@ impl Minter {
         for _ in 0..count {
             let place = self.rng.usize(..places);
             let mutation = mutations::choose(&mut self.rng, place + 1 == places);
-            mutations.entry(place).or_default().push(mutation);
+            let others = mutations.entry(place).or_default();
+            if !others.contains(&mutation) {
+                others.push(mutation);
+            }
         }
         mutations
     }
 
     fn ca(&mut self, level: usize, above: Option<&Ca>, mutations: &[Mutation]) -> Ca {
         let name = match above {
-            Some(above) if self.one_in(12) => {
+            Some(above) if self.one_in(if self.has_self_issued { 2 } else { 6 }) => {
                 self.is_ambiguous = true;
                 above.name.clone()
             }

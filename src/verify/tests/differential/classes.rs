@@ -1,8 +1,6 @@
 //! The differences by name, each a row of `docs/verification.md`.
 
-use webpki::Error;
-
-use super::super::super::rejection::Place;
+use super::super::super::rejection::{Breach, Place};
 use super::super::judges::{Judge, Reason};
 use super::super::mutations::Mutation as M;
 use super::Difference;
@@ -53,12 +51,12 @@ pub(super) const CLASSES: &[Class] = &[
     they_accept("the SPIFFE ID of a leaf", ALL, |it| {
         let codes =
             ["several-uri-names", "no-spiffe-id", "root-spiffe-id", "invalid-spiffe-id", "foreign-trust-domain"];
-        it.is_ours(&codes, &[M::TwoUris, M::NoUri, M::RootId, M::ForeignDomain, M::OddId, M::AddressAsDomain])
+        it.is_ours(&codes, &[M::TwoUris, M::NoUri, M::RootId, M::ForeignDomain, M::OddId, M::AddressAsDomain, M::AddressUri])
             // A certificate of version 1 has no extensions at all.
             || it.is_ours(&["no-spiffe-id"], &[M::Version1])
     }),
     they_accept("the SPIFFE ID of a signer", ALL, |it| {
-        it.is_ours(&["foreign-signer", "signer-has-path"], &[M::UriWithPath, M::ForeignUri])
+        it.is_ours(&["foreign-signer", "signer-has-path"], &[M::UriWithPath, M::ForeignUri, M::OwnUri])
     }),
     they_accept("a leaf that may sign", ALL, |it| {
         it.is_ours(&["leaf-is-ca", "leaf-may-sign"], &[M::CaTrue, M::MaySign])
@@ -95,6 +93,14 @@ pub(super) const CLASSES: &[Class] = &[
     they_accept("all URIs excluded", OPENSSL, |it| {
         it.code() == "name-constraint-violation" && it.sample.has(&[M::AllUris])
     }),
+    they_accept("URIs without a host name", OPENSSL, |it| {
+        it.code() == "name-constraint-violation"
+            && it.sample.has(&[M::AddressUri, M::NamesOfCa, M::AddressAsDomain])
+            && it.breaks(Breach::Unclear)
+    }),
+    they_accept("DNS wildcards of which one host is excluded", OPENSSL, |it| {
+        it.code() == "name-constraint-violation" && it.breaks(Breach::Excluded) && it.has_wildcard()
+    }),
     they_accept("paths of more than eight", OPENSSL, |it| {
         it.code() == "path-budget-exhausted" && it.sample.sent.len() > 6
     }),
@@ -108,8 +114,7 @@ pub(super) const CLASSES: &[Class] = &[
         it.theirs_is(20) && it.sample.has(&[M::WrongAuthorityKeyId, M::WrongSubjectKeyId])
     }),
     we_accept("any purpose", ALL, |it| {
-        it.sample.has(&[M::AnyPurpose])
-            && (it.theirs_is(26) || matches!(it.theirs, Err(Reason::Webpki(Error::RequiredEkuNotFoundContext(_)))))
+        it.sample.has(&[M::AnyPurpose]) && (it.theirs_is(26) || matches!(it.theirs, Err(Reason::Webpki(_))))
     }),
     we_accept("all URIs permitted", OPENSSL, |it| it.theirs_is(47) && it.sample.has(&[M::AllUris])),
     we_accept("identifiers that a strict judge demands", STRICT, |it| {
@@ -121,6 +126,9 @@ pub(super) const CLASSES: &[Class] = &[
     we_accept("policies", WEBPKI, |it| {
         // Where several signers bear one name, it reports what was wrong with the last.
         it.theirs.is_err() && it.sample.has(&[M::Policies])
+    }),
+    we_accept("path lengths of self-issued CAs", WEBPKI, |it| {
+        it.theirs.is_err() && it.sample.has(&[M::PathLength]) && it.has_namesakes()
     }),
     we_accept("names in other letters", WEBPKI, |it| {
         it.theirs.is_err() && it.sample.has(&[M::IssuerSpelledDifferently])
