@@ -266,8 +266,8 @@ impl Mutation {
 }
 
 /// More names for a leaf.
-pub(super) fn add_names(rng: &mut Rng, draft: &mut Draft) {
-    let mut all: Vec<(u8, &[u8])> = vec![(URI, ID.as_bytes())];
+pub(super) fn add_names(rng: &mut Rng, draft: &mut Draft, spiffe_id: &str) {
+    let mut all: Vec<(u8, &[u8])> = vec![(URI, spiffe_id.as_bytes())];
     all.extend((0..rng.usize(1..4)).map(|_| *pick(rng, NAMES)));
     draft.set(SUBJECT_ALT_NAME, false, &names(&all));
 }

@@ -67,6 +67,11 @@ fn accepted(mut seed: u64) -> Sample {
     }
 }
 
+/// Signed by B, in its own name or in A's.
+fn of_b(seed: u64) -> Sample {
+    if seed.is_multiple_of(2) { Sample::naming("spiffe://b.test/x", seed) } else { Sample::new(seed) }
+}
+
 /// A CA of domain A, and what else A may have signed for others to send along.
 fn of_a(rng: &mut Rng) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let (own, theirs) = (key(Kind::P256, 30), key(Kind::P256, 0));
@@ -110,7 +115,7 @@ proptest! {
     /// B's CAs sign what they like, and send what they find: it names nobody but B.
     #[test]
     fn rel_04_x5_15_what_b_signs_names_nobody_outside_b(seed: u64) {
-        let (mut sample, mut rng) = (Sample::new(seed), Rng::with_seed(seed));
+        let (mut sample, mut rng) = (of_b(seed), Rng::with_seed(seed));
         let (a, sent) = of_a(&mut rng);
         sample.sent.extend(sent);
         rng.shuffle(&mut sample.sent);
@@ -174,7 +179,7 @@ fn x5_12_each_bit_of_a_chain_counts() {
 fn samples_are_of_every_kind() {
     let mut seen = std::collections::BTreeMap::new();
     for seed in 0..400 {
-        let sample = Sample::new(seed);
+        let sample = of_b(seed);
         let trusts = trust("b.test", &sample.authorities, SvidChecks::Strict);
         let snapshot =
             TrustSnapshot::new(1, [trust("a.test", &of_a(&mut Rng::with_seed(seed)).0, SvidChecks::Strict), trusts]);

@@ -10,7 +10,7 @@ use super::super::rejection::Place;
 use super::super::testing::NOW;
 use super::super::x509::Usage;
 use super::keys::{Key, Kind, key};
-use super::mint::Draft;
+use super::mint::{Draft, ID, SUBJECT_ALT_NAME, URI, names};
 use super::mutations::{self, Mutation};
 
 /// What is sent and what is trusted, and what is odd about each certificate of it.
@@ -33,7 +33,12 @@ pub(super) struct Sample {
 
 impl Sample {
     pub(super) fn new(seed: u64) -> Self {
-        Minter::new(Rng::with_seed(seed)).sample()
+        Self::naming(ID, seed)
+    }
+
+    /// The same, with a leaf that names somebody else.
+    pub(super) fn naming(spiffe_id: &'static str, seed: u64) -> Self {
+        Minter { spiffe_id, ..Minter::new(Rng::with_seed(seed)) }.sample()
     }
 
     /// The certificate in this place.
@@ -105,6 +110,7 @@ struct Ca {
 
 struct Minter {
     rng: Rng,
+    spiffe_id: &'static str,
     kind: Kind,
     serial: u8,
     odd: BTreeMap<Vec<u8>, Vec<Mutation>>,
@@ -124,6 +130,7 @@ impl Minter {
         let kind = if rng.u8(..16) == 0 { kinds[rng.usize(..kinds.len())] } else { Kind::P256 };
         Self {
             rng,
+            spiffe_id: ID,
             kind,
             serial: 0,
             odd: BTreeMap::new(),
@@ -216,8 +223,9 @@ impl Minter {
     fn leaf(&mut self, path: &[Ca], mutations: &[Mutation]) -> Vec<u8> {
         let Some(above) = path.last() else { return Vec::new() };
         let mut draft = Draft::leaf("workload", key(self.kind, STRANGERS - 1)).issued_by(&above.name, above.key);
+        draft.set(SUBJECT_ALT_NAME, false, &names(&[(URI, self.spiffe_id.as_bytes())]));
         if self.has_many_names || self.one_in(8) {
-            mutations::add_names(&mut self.rng, &mut draft);
+            mutations::add_names(&mut self.rng, &mut draft, self.spiffe_id);
         }
         self.mint(draft, above.key, mutations).1
     }
