@@ -55,9 +55,14 @@ pub(crate) fn start(log: LogConfig) -> bool {
     tracing_subscriber::registry().with(layer).try_init().is_ok()
 }
 
-/// Other crates speak from warnings on only: they quote peers unescaped.
+/// Other crates speak from warnings on only: they quote peers unescaped. Those whose warnings any client can cause,
+/// per handshake or request, from errors on.
 fn filter(level: LevelFilter) -> Targets {
-    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(env!("CARGO_CRATE_NAME"), level)
+    let strangers = ["actix_http", "h2", "rustls"].map(|target| (target, level.min(LevelFilter::ERROR)));
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_targets(strangers)
+        .with_target(env!("CARGO_CRATE_NAME"), level)
 }
 
 #[cfg(test)]
@@ -77,7 +82,10 @@ mod tests {
         assert!(filter.would_enable("comity::federation", &tracing::Level::TRACE));
         assert!(filter.would_enable("hyper", &tracing::Level::WARN));
         assert!(!filter.would_enable("hyper", &tracing::Level::INFO));
+        assert!(!filter.would_enable("rustls::msgs::handshake", &tracing::Level::WARN), "an IP address as server name");
+        assert!(filter.would_enable("rustls::common_state", &tracing::Level::ERROR));
         let quiet = super::filter(LevelFilter::ERROR);
         assert!(!quiet.would_enable("hyper", &tracing::Level::WARN));
+        assert!(!super::filter(LevelFilter::OFF).would_enable("rustls", &tracing::Level::ERROR));
     }
 }

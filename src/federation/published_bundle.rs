@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -11,23 +12,31 @@ use crate::spiffe::public_key::Fingerprint;
 #[derive(Debug)]
 pub(crate) struct PublishedBundle {
     /// The JWKS document.
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) identity: Coded,
     /// The same, compressed with gzip.
-    pub(crate) gzip: Vec<u8>,
-    /// Strong entity tag of `bytes`, with its quotes; the one of `gzip` differs (RFC 9110 §8.8.3.3).
+    pub(crate) gzip: Coded,
+}
+
+/// The document in one content coding.
+#[derive(Debug)]
+pub(crate) struct Coded {
+    /// Shared: to send them copies nothing.
+    pub(crate) bytes: Bytes,
+    /// Strong entity tag, with its quotes; each coding has its own (RFC 9110 §8.8.3.3).
     pub(crate) etag: String,
-    /// Strong entity tag of `gzip`, with its quotes.
-    pub(crate) gzip_etag: String,
 }
 
 impl PublishedBundle {
     /// Compresses and tags a rendered document; equal bytes give equal tags, also after a restart.
-    pub(crate) fn new(bytes: Vec<u8>) -> io::Result<Self> {
+    pub(crate) fn new(document: Vec<u8>) -> io::Result<Self> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&bytes)?;
+        encoder.write_all(&document)?;
         let gzip = encoder.finish()?;
-        let digest = Fingerprint::of(&bytes);
-        Ok(Self { etag: format!("\"{digest}\""), gzip_etag: format!("\"{digest}-gzip\""), bytes, gzip })
+        let digest = Fingerprint::of(&document);
+        Ok(Self {
+            identity: Coded { bytes: document.into(), etag: format!("\"{digest}\"") },
+            gzip: Coded { bytes: gzip.into(), etag: format!("\"{digest}-gzip\"") },
+        })
     }
 }
 
@@ -43,9 +52,9 @@ mod tests {
     fn the_two_encodings_carry_one_document_under_different_tags() {
         let published = PublishedBundle::new(b"{\"keys\":[]}".to_vec()).unwrap();
         let mut unpacked = Vec::new();
-        GzDecoder::new(published.gzip.as_slice()).read_to_end(&mut unpacked).unwrap();
-        assert_eq!(unpacked, published.bytes);
-        assert_ne!(published.etag, published.gzip_etag);
-        assert_eq!(published.etag, PublishedBundle::new(published.bytes).unwrap().etag);
+        GzDecoder::new(&*published.gzip.bytes).read_to_end(&mut unpacked).unwrap();
+        assert_eq!(unpacked, published.identity.bytes);
+        assert_ne!(published.identity.etag, published.gzip.etag);
+        assert_eq!(published.identity.etag, PublishedBundle::new(unpacked).unwrap().identity.etag);
     }
 }

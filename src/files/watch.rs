@@ -50,7 +50,7 @@ fn events(folders: BTreeSet<&Path>, changed: Arc<Notify>) -> Option<Debouncer<Re
             changed.notify_one();
         }
     };
-    let mut debouncer = new_debouncer(QUIET, None, handler)
+    let mut debouncer = new_debouncer(QUIET, Some(QUIET), handler)
         .inspect_err(|error| tracing::debug!(%error, "no file events; looking every second"))
         .ok()?;
     for folder in folders {

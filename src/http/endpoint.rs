@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use actix_web::http::Method;
 use actix_web::http::header::{
-    self, AcceptEncoding, CacheControl, CacheDirective, ContentType, Encoding, EntityTag, Header as _, IfNoneMatch,
+    self, AcceptEncoding, ContentType, Encoding, EntityTag, Header as _, HeaderValue, IfNoneMatch,
 };
-use actix_web::web::{self, Bytes};
+use actix_web::web;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::federation::published_bundle::PublishedBundle;
+use crate::federation::published_bundle::{Coded, PublishedBundle};
 
 use super::listener::{DRAIN_SECONDS, ListenerLimits, serve_until};
 use super::metrics::Metrics;
@@ -79,34 +79,30 @@ impl Served {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish();
         }
-        let published = self.bundle.borrow().clone();
-        match published {
+        match &*self.bundle.borrow() {
             Some(published) => Representation::negotiate(published, request).answer(request),
             None => HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, RETRY_AFTER)).finish(),
         }
     }
 }
 
-/// The document in one content coding; holds the shared bytes, so that sending them copies nothing.
-struct Representation {
-    published: Arc<PublishedBundle>,
+/// The document in one content coding.
+struct Representation<'a> {
+    coded: &'a Coded,
     gzip: bool,
 }
 
-impl Representation {
-    fn negotiate(published: Arc<PublishedBundle>, request: &HttpRequest) -> Self {
+impl<'a> Representation<'a> {
+    fn negotiate(published: &'a PublishedBundle, request: &HttpRequest) -> Self {
         let accepted = AcceptEncoding::parse(request).ok();
         let chosen = accepted.and_then(|accepted| accepted.negotiate([Encoding::gzip(), Encoding::identity()].iter()));
-        Self { published, gzip: chosen == Some(Encoding::gzip()) }
-    }
-
-    fn etag(&self) -> &str {
-        if self.gzip { &self.published.gzip_etag } else { &self.published.etag }
+        let gzip = chosen == Some(Encoding::gzip());
+        Self { coded: if gzip { &published.gzip } else { &published.identity }, gzip }
     }
 
     /// Weak comparison, as RFC 9110 §13.1.2 asks; a header that can't be read counts as none.
     fn is_known_to(&self, request: &HttpRequest) -> bool {
-        let is_ours = |tag: &EntityTag| tag.tag() == self.etag().trim_matches('"');
+        let is_ours = |tag: &EntityTag| tag.tag() == self.coded.etag.trim_matches('"');
         match IfNoneMatch::parse(request) {
             Ok(IfNoneMatch::Any) => true,
             Ok(IfNoneMatch::Items(tags)) => tags.iter().any(is_ours),
@@ -118,23 +114,17 @@ impl Representation {
         let known = self.is_known_to(request);
         let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
         // A cached answer could hide a rotation (FES-04, FES-10).
-        response.insert_header(CacheControl(vec![CacheDirective::NoCache]));
-        response.insert_header((header::ETAG, self.etag()));
-        response.insert_header((header::VARY, "Accept-Encoding"));
+        response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-cache")));
+        response.insert_header((header::ETAG, self.coded.etag.as_str()));
+        response.insert_header((header::VARY, HeaderValue::from_static("Accept-Encoding")));
         if known {
             return response.finish();
         }
         response.insert_header(ContentType::json());
         if self.gzip {
-            response.insert_header((header::CONTENT_ENCODING, "gzip"));
+            response.insert_header((header::CONTENT_ENCODING, HeaderValue::from_static("gzip")));
         }
-        response.body(Bytes::from_owner(self))
-    }
-}
-
-impl AsRef<[u8]> for Representation {
-    fn as_ref(&self) -> &[u8] {
-        if self.gzip { &self.published.gzip } else { &self.published.bytes }
+        response.body(self.coded.bytes.clone())
     }
 }
 
