@@ -1,7 +1,5 @@
 //! Strict DER: definite, minimal lengths and one-byte tags, nothing left over.
 
-use der::{Decode as _, Length, Reader as _, SliceReader};
-
 use super::rejection::Fault;
 
 /// One element: its tag, its contents and all of it, header included.
@@ -124,12 +122,9 @@ pub(super) const fn primitive(number: u8) -> u8 {
 }
 
 fn split(input: &[u8]) -> Option<Element<'_>> {
-    let mut reader = SliceReader::new(input).ok()?;
-    let tag = reader.read_byte().ok().filter(|tag| *tag != END && tag & HIGH_TAG != HIGH_TAG)?;
-    let length = Length::decode(&mut reader).ok()?;
-    let contents = reader.read_slice(length).ok()?;
-    let whole = input.get(..usize::try_from(reader.position()).ok()?)?;
-    Some(Element { tag, contents, whole })
+    let tag = *input.first().filter(|tag| **tag != END && **tag & HIGH_TAG != HIGH_TAG)?;
+    let (element, _) = asn1::strip_tlv(input).ok()?;
+    Some(Element { tag, contents: element.data(), whole: element.full_data() })
 }
 
 #[cfg(test)]
