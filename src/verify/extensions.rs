@@ -77,7 +77,7 @@ pub(super) fn read_extensions(list: &[u8]) -> Result<Extensions<'_>, Fault> {
         return Err(list.fault());
     }
     let mut extensions = Extensions::default();
-    let mut seen = Vec::with_capacity(MAX_EXTENSIONS);
+    let mut seen = Vec::with_capacity(USUAL_EXTENSIONS);
     while !list.is_empty() {
         let mut parts = Reader::new(list.expect(SEQUENCE)?.contents, "extension");
         let id = parts.expect(der::OID)?.contents;
@@ -184,6 +184,7 @@ fn read_authority_key_id(value: &[u8]) -> Result<Option<&[u8]>, Fault> {
 
 /// Far more than any certificate has; it bounds the search for one that is given twice.
 const MAX_EXTENSIONS: usize = 64;
+const USUAL_EXTENSIONS: usize = 8;
 
 /// Longer identifiers are told by their length.
 const MAX_ID_IN_MESSAGE: usize = 64;

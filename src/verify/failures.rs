@@ -104,7 +104,7 @@ impl<'s, 'a> Failures<'s, 'a> {
     pub(super) fn into_reason(
         mut self,
         pool: &Pool<'s, 'a>,
-        mut has_signed: impl FnMut(&Certificate<'_>, &Certificate<'_>) -> Result<bool, Limit>,
+        mut has_signed: impl FnMut(&Certificate<'_>, &Candidate<'_>) -> Result<bool, Limit>,
     ) -> Rejection {
         self.refused.sort_by_key(|refused| std::cmp::Reverse(refused.progress));
         for Refused { progress, signed, signer, obstacle } in self.refused {
@@ -112,7 +112,7 @@ impl<'s, 'a> Failures<'s, 'a> {
                 break;
             }
             let has_signed = match signer.key_strength() {
-                Ok(_) => has_signed(signed.certificate, &signer.certificate),
+                Ok(_) => has_signed(signed.certificate, signer),
                 Err(_) => Ok(pool.is_named_signer(signed.certificate, signer)),
             };
             match has_signed {
@@ -129,7 +129,7 @@ impl Obstacle<'_, '_> {
     pub(super) fn into_rejection(self, pool: &Pool<'_, '_>) -> Rejection {
         match self {
             Self::NoSigner(Step { certificate, place, .. }) => match pool.unreadable() {
-                Some(unreadable) => unreadable.clone(),
+                Some(unreadable) => unreadable,
                 None => Rejection::UnknownAuthority { place, subject: certificate.subject.text() },
             },
             Self::Fault(Step { certificate, place, .. }, fault) => certificate.rejected(place, fault),

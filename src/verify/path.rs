@@ -43,21 +43,21 @@ impl Means<'_> {
     fn check_signature(
         &mut self,
         signed: &Certificate<'_>,
-        signer: &Certificate<'_>,
+        signer: &Candidate<'_>,
         checked: &mut Vec<CheckKey>,
     ) -> Result<Result<(), Fault>, Limit> {
-        if !signature::is_checkable(signed, signer) {
-            return Ok(signature::check(signed, signer));
+        if !signature::is_checkable(signed, &signer.certificate) {
+            return Ok(signer.check_signature_of(signed));
         }
         self.budget.take_signature_check()?;
         let key = match self.memo {
-            Some(_) if signed.extensions.is_ca => CheckKey::new(signed, signer),
-            _ => return Ok(signature::check(signed, signer)),
+            Some(_) if signed.extensions.is_ca => CheckKey::new(signed, &signer.certificate),
+            _ => return Ok(signer.check_signature_of(signed)),
         };
         if self.memo.is_some_and(|memo| memo.knows(&key)) {
             return Ok(Ok(()));
         }
-        let outcome = signature::check(signed, signer);
+        let outcome = signer.check_signature_of(signed);
         if outcome.is_ok() {
             checked.push(key);
         }
@@ -154,7 +154,7 @@ impl<'s, 'a, 'm> Search<'s, 'a, 'm> {
             return Ok(false);
         }
         let checked = self.checked.len();
-        if let Err(fault) = self.means.check_signature(last.certificate, &signer.certificate, &mut self.checked)? {
+        if let Err(fault) = self.means.check_signature(last.certificate, signer, &mut self.checked)? {
             self.trace(path, signer, || Outcome::DidNotSign(fault.clone()));
             self.failures.note_signature(length, last, signer, fault);
             return Ok(false);

@@ -21,22 +21,20 @@ pub(super) fn key_id_match(signed: &Certificate<'_>, signer: &Certificate<'_>) -
 }
 
 impl<'s, 'a> Pool<'s, 'a> {
-    /// Candidates with the right name, those first that the key identifiers point at, and authorities before
-    /// others. One with another name that the identifiers point at can only explain.
+    /// Candidates with the right name, those first that the key identifiers point at, and authorities before others.
     pub(super) fn likely_signers(&self, signed: &Certificate<'a>, path: &[Step<'s, 'a>]) -> Vec<&'s Candidate<'a>> {
-        self.ranked(path, |candidate| {
-            let by_id = key_id_match(signed, &candidate.certificate);
-            is_likely(signed, &candidate.certificate).then_some((by_id, !candidate.is_authority()))
-        })
+        rank(self.candidates_named(&signed.issuer.der), signed, path)
     }
 
-    /// Candidates whose name is the right one, spelled differently: rare, and costly to find.
+    /// Candidates whose name is the right one, spelled differently: rare, and costly to find. And those with another
+    /// name that the identifiers point at: they can only explain.
     pub(super) fn unlikely_signers(&self, signed: &Certificate<'a>, path: &[Step<'s, 'a>]) -> Vec<&'s Candidate<'a>> {
-        self.ranked(path, |candidate| {
+        let is_unlikely = |candidate: &&'s Candidate<'a>| {
             let signer = &candidate.certificate;
-            let is_another = !is_likely(signed, signer) && signer.subject.is(&signed.issuer);
-            is_another.then_some((key_id_match(signed, signer), !candidate.is_authority()))
-        })
+            signer.subject.der != signed.issuer.der
+                && (key_id_match(signed, signer) == KeyIdMatch::Same || signer.subject.is(&signed.issuer))
+        };
+        rank(self.candidates().filter(is_unlikely), signed, path)
     }
 
     /// Whether identifiers or names leave no doubt that this one signed, where its key can't tell.
@@ -51,25 +49,23 @@ impl<'s, 'a> Pool<'s, 'a> {
             }
         }
     }
-
-    /// Candidates that have a rank, the lowest first, and of one rank in an order that nobody chooses.
-    fn ranked<R: Ord>(
-        &self,
-        path: &[Step<'s, 'a>],
-        rank: impl Fn(&Candidate<'_>) -> Option<R>,
-    ) -> Vec<&'s Candidate<'a>> {
-        let is_new = |candidate: &Certificate<'_>| {
-            path.iter().all(|Step { certificate: known, .. }| {
-                known.key.info != candidate.key.info || known.subject.der != candidate.subject.der
-            })
-        };
-        let candidates = self.candidates().filter_map(|candidate| Some((rank(candidate)?, candidate)));
-        let mut ranked: Vec<_> = candidates.filter(|(_, candidate)| is_new(&candidate.certificate)).collect();
-        ranked.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.certificate.der.cmp(&other.certificate.der)));
-        ranked.into_iter().map(|(_, candidate)| candidate).collect()
-    }
 }
 
-fn is_likely(signed: &Certificate<'_>, signer: &Certificate<'_>) -> bool {
-    signer.subject.der == signed.issuer.der || key_id_match(signed, signer) == KeyIdMatch::Same
+/// The likeliest first, of equals in an order that nobody chooses; without those whose name and key the path has.
+fn rank<'s, 'a>(
+    candidates: impl Iterator<Item = &'s Candidate<'a>>,
+    signed: &Certificate<'a>,
+    path: &[Step<'s, 'a>],
+) -> Vec<&'s Candidate<'a>> {
+    let is_new = |candidate: &Certificate<'_>| {
+        path.iter().all(|Step { certificate: known, .. }| {
+            known.key.info != candidate.key.info || known.subject.der != candidate.subject.der
+        })
+    };
+    let mut ranked: Vec<_> = candidates.filter(|candidate| is_new(&candidate.certificate)).collect();
+    let rank = |candidate: &Candidate<'_>| (key_id_match(signed, &candidate.certificate), !candidate.is_authority());
+    ranked.sort_by(|one, other| {
+        rank(one).cmp(&rank(other)).then_with(|| one.certificate.der.cmp(&other.certificate.der))
+    });
+    ranked
 }

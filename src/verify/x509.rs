@@ -119,8 +119,10 @@ impl<'a> Svid<'a> {
         let mut lapses = self.check_leaf(usage, at, domain.policy().svid_checks)?;
         let rules = SvidRules { trust_domain: self.spiffe_id.trust_domain(), policy: domain.policy(), usage, at };
         let pool = Pool::new(domain.anchors(), self.intermediates());
-        if let (Some(trace), Some(unreadable)) = (&mut means.trace, self.intermediates().unreadable()) {
-            trace.add_unreadable(unreadable);
+        if let Some(trace) = &mut means.trace
+            && let Some(unreadable) = self.intermediates().unreadable()
+        {
+            trace.add_unreadable(&unreadable);
         }
         let path = find_path(&self.leaf, &pool, &rules, means)?;
         domain.policy().check_x509(&self.spiffe_id, at).map_err(Rejection::Policy)?;

@@ -22,16 +22,24 @@ const AUTHORITY: usize = LENGTH - 1;
 const SUBJECTS: [&str; LENGTH] = ["leaf", "lower", "upper", "root"];
 const PLACES: [&str; LENGTH] = ["leaf", "lower intermediate", "upper intermediate", "authority"];
 
-/// Kinds of keys and how they sign: one for all certificates of a path.
-const SCHEMES: [(Kind, Scheme); 8] = [
+/// Kinds of keys and how they sign: one for all certificates of a path. All that the verifier knows.
+const SCHEMES: [(Kind, Scheme); 16] = [
     (Kind::P256, Scheme::Ecdsa(Digest::Sha256)),
+    (Kind::P256, Scheme::Ecdsa(Digest::Sha384)),
+    (Kind::P256, Scheme::Ecdsa(Digest::Sha512)),
+    (Kind::P384, Scheme::Ecdsa(Digest::Sha256)),
     (Kind::P384, Scheme::Ecdsa(Digest::Sha384)),
+    (Kind::P384, Scheme::Ecdsa(Digest::Sha512)),
+    (Kind::P521, Scheme::Ecdsa(Digest::Sha256)),
+    (Kind::P521, Scheme::Ecdsa(Digest::Sha384)),
     (Kind::P521, Scheme::Ecdsa(Digest::Sha512)),
     (Kind::Ed25519, Scheme::Ed25519),
     (Kind::Rsa2048, Scheme::Pkcs1(Digest::Sha256)),
+    (Kind::Rsa2048, Scheme::Pkcs1(Digest::Sha384)),
     (Kind::Rsa2048, Scheme::Pkcs1(Digest::Sha512)),
     (Kind::Rsa2048, Scheme::Pss { digest: Digest::Sha256, salt: 32 }),
     (Kind::Rsa2048, Scheme::Pss { digest: Digest::Sha384, salt: 48 }),
+    (Kind::Rsa2048, Scheme::Pss { digest: Digest::Sha512, salt: 64 }),
 ];
 
 /// One certificate of a path before it is signed.
@@ -47,12 +55,16 @@ struct Good {
     kind: Kind,
     scheme: Scheme,
     der: [Vec<u8>; LENGTH],
+    /// Its authority, which has accepted it: from then on the authority's key is kept ready.
+    trust: DomainTrust,
 }
 
 impl Good {
     fn new((kind, scheme): (Kind, Scheme)) -> Self {
         let der = std::array::from_fn(|place| Minting::new(kind, scheme, place).sign());
-        Self { kind, scheme, der }
+        let trust = trust_in(&der[AUTHORITY]).unwrap();
+        assert_eq!(code(&trust, &der), "accepted", "{scheme:?}");
+        Self { kind, scheme, der, trust }
     }
 
     fn minting(&self, place: usize) -> Minting {
@@ -63,14 +75,21 @@ impl Good {
     fn code_with(&self, place: usize, der: Vec<u8>) -> &'static str {
         let mut path = self.der.clone();
         path[place] = der;
-        let [leaf, lower, upper, root] = &path;
-        let Ok(authority) = X509Authority::from_der(root) else { return "no authority" };
-        let authorities = [Authority::X509(authority)].into_iter().collect();
-        let bundle = Bundle::new("a.test".parse().unwrap(), authorities, None, None);
-        let verdict =
-            DomainTrust::new(Arc::new(bundle), 1).verify_x509(leaf, &[lower, upper], Usage::Server, time(NOW));
-        verdict.map_or_else(|rejection| rejection.code(), |_| "accepted")
+        let Some(trust) = trust_in(&path[AUTHORITY]) else { return "no authority" };
+        let verdict = code(&trust, &path);
+        let is_same = place == AUTHORITY || verdict == code(&self.trust, &path);
+        if is_same { verdict } else { "another one when the key is ready" }
     }
+}
+
+fn trust_in(authority: &[u8]) -> Option<DomainTrust> {
+    let authorities = [Authority::X509(X509Authority::from_der(authority).ok()?)].into_iter().collect();
+    Some(DomainTrust::new(Arc::new(Bundle::new("a.test".parse().unwrap(), authorities, None, None)), 1))
+}
+
+fn code(trust: &DomainTrust, [leaf, lower, upper, _]: &[Vec<u8>; LENGTH]) -> &'static str {
+    let verdict = trust.verify_x509(leaf, &[lower, upper], Usage::Server, time(NOW));
+    verdict.map_or_else(|rejection| rejection.code(), |_| "accepted")
 }
 
 impl Minting {

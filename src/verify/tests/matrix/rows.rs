@@ -193,7 +193,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "X5-12",
         "another algorithm inside",
-        |it| it.draft.inner_algorithm = Some(Scheme::Pkcs1(Digest::Sha384).algorithm()),
+        |it| it.draft.inner_algorithm = Some(Scheme::Pkcs1(Digest::Sha1).algorithm()),
         MISREAD,
     ),
     row(
