@@ -87,14 +87,19 @@ impl Chain {
     /// The domain of the chain among others, which all have the same root.
     pub(crate) fn snapshot_among(&self, domains: usize) -> TrustSnapshot {
         let names = (1..domains).map(|i| format!("d{i}.example")).chain(["a.example".to_owned()]);
-        let root = Authority::X509(X509Authority::from_der(&self.root).expect("a CA certificate"));
-        let trust = names.map(|name| {
-            let authorities = [root.clone()].into_iter().collect();
-            let bundle = Bundle::new(name.parse().expect("a valid name"), authorities, Some(1), None);
-            DomainTrust::new(Arc::new(bundle), 1)
-        });
-        TrustSnapshot::new(1, trust)
+        snapshot_of(names, &self.root)
     }
+}
+
+/// Domains that all have this root.
+pub(crate) fn snapshot_of(names: impl IntoIterator<Item = String>, root: &[u8]) -> TrustSnapshot {
+    let root = Authority::X509(X509Authority::from_der(root).expect("a CA certificate"));
+    let trust = names.into_iter().map(|name| {
+        let authorities = [root.clone()].into_iter().collect();
+        let bundle = Bundle::new(name.parse().expect("a valid name"), authorities, Some(1), None);
+        DomainTrust::new(Arc::new(bundle), 1)
+    });
+    TrustSnapshot::new(1, trust)
 }
 
 impl Ca {

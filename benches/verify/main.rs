@@ -1,14 +1,16 @@
 //! What a verdict costs beside its bare signature checks, rustls-webpki and OpenSSL, in one run.
 //!
-//! `cargo bench --bench verify`: each row is the median of interleaved rounds on one thread; the ratio is
-//! ours by theirs.
+//! `cargo bench --bench verify [-- WORD...]`: the rows whose names have a WORD, else all; each the median of interleaved
+//! rounds on one thread; the ratio is ours by theirs. `--chains=FOLDER` is for `benches/go_spiffe.sh`.
 
 mod chains;
+mod files;
 mod judges;
 mod measure;
 mod tokens;
 
 use std::hint::black_box;
+use std::path::PathBuf;
 
 use chains::{AT, Chain, ID, Kind, Pki};
 use comity::{Audiences, Trust, TrustSnapshot, Usage, Verifier};
@@ -16,6 +18,9 @@ use measure::{Case, compare, threads};
 use tokens::{AUDIENCE, Tokens};
 
 fn main() {
+    if let Some(folder) = std::env::args().find_map(|argument| argument.strip_prefix("--chains=").map(PathBuf::from)) {
+        return files::verify_folder(&folder);
+    }
     let p256 = Pki::new(Kind::P256, None);
     let rsa = Pki::new(Kind::Rsa2048, None);
     let constrained = Pki::new(Kind::P256, Some("a.example"));

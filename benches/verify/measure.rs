@@ -14,13 +14,18 @@ impl<'c> Case<'c> {
     }
 }
 
-/// Measures all cases in turn, and prints each one's median and how the first compares with it.
+/// Measures all cases in turn, each as often first as last, and prints each one's median and how the first compares
+/// with it. A row whose name has none of the words on the command line is left out.
 pub(crate) fn compare(row: &str, cases: &mut [Case<'_>]) {
+    if !is_asked_for(row) {
+        return;
+    }
     let mut samples = vec![Vec::new(); cases.len()];
     let runs: Vec<u32> = cases.iter_mut().map(|case| runs_per_round(case)).collect();
-    for _ in 0..ROUNDS {
-        for ((case, &runs), samples) in cases.iter_mut().zip(&runs).zip(&mut samples) {
-            samples.push(time(case, runs) / runs);
+    for round in 0..ROUNDS {
+        for turn in 0..cases.len() {
+            let place = (round + turn) % cases.len();
+            samples[place].push(time(&mut cases[place], runs[place]) / runs[place]);
         }
     }
     let medians: Vec<Duration> = samples.into_iter().map(median).collect();
@@ -33,6 +38,9 @@ pub(crate) fn compare(row: &str, cases: &mut [Case<'_>]) {
 
 /// How much more two threads do than one.
 pub(crate) fn threads(row: &str, work: impl Fn() + Sync) {
+    if !is_asked_for(row) {
+        return;
+    }
     let throughput = |threads: u32| {
         let samples = (0..ROUNDS).map(|_| {
             let began = Instant::now();
@@ -51,10 +59,15 @@ pub(crate) fn threads(row: &str, work: impl Fn() + Sync) {
     println!("  {:<24} {:>9.2} us   {:.2} times as many", "two threads", two * 1e6, one / two);
 }
 
+fn is_asked_for(row: &str) -> bool {
+    let words: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    words.is_empty() || words.iter().any(|word| row.contains(word.as_str()))
+}
+
 /// Runs of one case in all rounds together, at most.
 pub(crate) const MOST_RUNS: usize = 14_000;
 
-const ROUNDS: u32 = 21;
+const ROUNDS: usize = 24;
 const ROUND: Duration = Duration::from_millis(15);
 const THREAD_RUNS: u32 = 20_000;
 

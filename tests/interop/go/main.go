@@ -23,8 +23,16 @@ func main() {
 	flag.StringVar(&proxies.envoy, "envoy", "envoy", "the envoy binary")
 	flag.StringVar(&proxies.nginx, "nginx", "nginx", "the nginx binary")
 	flag.StringVar(&proxies.page, "page", "docs/authorization.md", "the page with the configurations of the proxies")
+	speed := flag.String("speed", "", "only time go-spiffe with the chains in this folder, made if it has none")
 	itself := flag.Bool("itself", false, "run go-spiffe against itself: proves the checks, needs no comity")
 	flag.Parse()
+	if *speed != "" {
+		if err := compareSpeed(*speed); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	report := &report{}

@@ -1,15 +1,18 @@
 package main
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -17,69 +20,94 @@ import (
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 )
 
-// speedChains are enough that starting a program doesn't count.
+// speedChains are so many that none of them is verified often.
 const speedChains = 500
 
-// compareSpeed verifies the same chains, each a new leaf under one intermediate, by both on one thread each, and prints
-// what it finds. A debug build of Comity says nothing about its speed.
-func compareSpeed(ctx context.Context, binary, folder string) error {
-	chains, root, err := mintChains(speedChains)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(folder, "speed.pem")
-	if err := writeAuthorities(path, []*x509.Certificate{root}); err != nil {
-		return err
-	}
-	var questions []any
+// speedCase is a file for benches/verify, which verifies the same chains.
+type speedCase struct {
+	Root   []byte     `json:"root"`
+	Chains [][][]byte `json:"chains"`
+}
+
+// compareSpeed has go-spiffe verify the cases in a folder, made when it is empty, and prints what each chain costs.
+func compareSpeed(folder string) error {
 	at := time.Now()
-	for i, chain := range chains {
-		questions = append(questions, x509Question{fmt.Sprint(i), chain, at.UTC().Format(time.RFC3339)})
-	}
-	_, once, err := askAll(ctx, binary, "x509", path, questions[:1])
-	if err != nil {
-		return err
-	}
-	verdicts, all, err := askAll(ctx, binary, "x509", path, questions)
-	if err != nil {
-		return err
-	}
-	bundle := x509bundle.FromX509Authorities(vectorDomain, []*x509.Certificate{root})
-	start := time.Now()
-	for i, chain := range chains {
-		if _, _, err := x509svid.ParseAndVerify(chain, bundle, x509svid.WithTime(at)); err != nil {
-			return fmt.Errorf("go-spiffe: %w", err)
+	for _, kind := range []struct {
+		name    string
+		below   bool
+		useless int
+	}{{"leaf", false, 0}, {"intermediate", true, 0}, {"useless", true, 20}} {
+		path := filepath.Join(folder, kind.name+".json")
+		chains, err := readCase(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			chains, err = mintCase(path, kind.below, kind.useless)
 		}
-		if err := differ("verdict", verdicts[i].code(), "accepted"); err != nil {
+		if err != nil {
 			return err
 		}
+		root, err := x509.ParseCertificate(chains.Root)
+		if err != nil {
+			return err
+		}
+		bundle := x509bundle.FromX509Authorities(vectorDomain, []*x509.Certificate{root})
+		start := time.Now()
+		for _, chain := range chains.Chains {
+			if _, _, err := x509svid.ParseAndVerify(chain, bundle, x509svid.WithTime(at)); err != nil {
+				return fmt.Errorf("go-spiffe: %w", err)
+			}
+		}
+		fmt.Printf("go-spiffe %s %.2f us\n", kind.name, float64(time.Since(start).Nanoseconds())/1e3/speedChains)
 	}
-	theirs, ours := time.Since(start)/speedChains, (all-once)/(speedChains-1)
-	fmt.Printf("note  a new leaf under one intermediate: go-spiffe %v, comity %v by `verify --batch` of this build, JSON included: %.2f times\n",
-		theirs, ours, float64(theirs)/float64(max(ours, 1)))
 	return nil
 }
 
-// mintChains makes leaves of as many workloads, each with the intermediate.
-func mintChains(count int) ([][][]byte, *x509.Certificate, error) {
-	root, rootKey, err := mint(&x509.Certificate{IsCA: true, KeyUsage: x509.KeyUsageCertSign}, nil, nil)
+func readCase(path string) (*speedCase, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	middle, middleKey, err := mint(&x509.Certificate{IsCA: true, KeyUsage: x509.KeyUsageCertSign}, root, rootKey)
+	var read speedCase
+	return &read, json.Unmarshal(text, &read)
+}
+
+// mintCase writes chains of as many workloads, each below one intermediate or none, among others of no use.
+func mintCase(path string, below bool, useless int) (*speedCase, error) {
+	ca := func(parent *x509.Certificate, key *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+		return mint(&x509.Certificate{IsCA: true, KeyUsage: x509.KeyUsageCertSign}, parent, key)
+	}
+	root, rootKey, err := ca(nil, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	var chains [][][]byte
-	for i := range count {
-		id := &url.URL{Scheme: "spiffe", Host: vectorDomain.Name(), Path: fmt.Sprintf("/%d", i)}
-		leaf, _, err := mint(&x509.Certificate{URIs: []*url.URL{id}, KeyUsage: x509.KeyUsageDigitalSignature}, middle, middleKey)
+	signer, signerKey := root, rootKey
+	var sent [][]byte
+	for range useless {
+		one, _, err := ca(nil, nil)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		chains = append(chains, [][]byte{leaf.Raw, middle.Raw})
+		sent = append(sent, one.Raw)
 	}
-	return chains, root, nil
+	if below {
+		if signer, signerKey, err = ca(root, rootKey); err != nil {
+			return nil, err
+		}
+		sent = append(sent, signer.Raw)
+	}
+	made := speedCase{Root: root.Raw}
+	for i := range speedChains {
+		id := &url.URL{Scheme: "spiffe", Host: vectorDomain.Name(), Path: fmt.Sprintf("/%d", i)}
+		leaf, _, err := mint(&x509.Certificate{URIs: []*url.URL{id}, KeyUsage: x509.KeyUsageDigitalSignature}, signer, signerKey)
+		if err != nil {
+			return nil, err
+		}
+		made.Chains = append(made.Chains, append([][]byte{leaf.Raw}, sent...))
+	}
+	text, err := json.Marshal(made)
+	if err != nil {
+		return nil, err
+	}
+	return &made, os.WriteFile(path, text, 0o600)
 }
 
 // mint signs a certificate for a new key, by itself if there is no parent.

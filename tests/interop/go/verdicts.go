@@ -44,7 +44,6 @@ func checkVerdicts(ctx context.Context, report *report, binary, folder string) {
 	report.record("verdicts on chains are those of the index", sameCodes(ctx, binary, folder, chains, authorities))
 	report.record("go-spiffe differs about chains where it is known to", sameDifferences(chains, authorities))
 	report.record("verdicts on tokens, beside go-spiffe's", checkTokens(ctx, binary, folder))
-	report.record("speed beside go-spiffe", compareSpeed(ctx, binary, folder))
 }
 
 func readVectors() ([]verdictVector, []*x509.Certificate, error) {
