@@ -71,8 +71,10 @@ impl Federation {
         problems: watch::Receiver<Vec<Warning>>,
     ) -> Self {
         let (trust_domain, started) = (trust_domain.clone(), shared.clock.now());
-        let asked = handles.clone();
-        let verifier = Verifier::new(shared.feed.trust()).on_unknown_key(move |domain| asked.refresh_early(domain));
+        let (asked, counting) = (handles.clone(), shared.clone());
+        let verifier = Verifier::new(shared.feed.trust())
+            .on_unknown_key(move |domain| asked.refresh_early(domain))
+            .on_verdict(move |svid_type, verdict| counting.counters.count_verdict(svid_type, verdict));
         let inner = Inner { trust_domain, started, shared, handles, publisher, publishes, problems, verifier };
         Self { inner: Arc::new(inner) }
     }

@@ -24,7 +24,7 @@ use self::check::{Checker, Refusal, Refused};
 use self::log_budget::LogBudget;
 use super::listener::{DRAIN_SECONDS, ListenerLimits, serve_until};
 use super::metrics::Metrics;
-use super::pool::{Overloaded, Pool};
+use super::pool::{NotDone, Pool};
 use super::problem::{opaque, request_id};
 use super::unix_socket::UnixSocket;
 
@@ -110,7 +110,8 @@ impl Service {
         let checker = self.checker.clone();
         match self.pool.run(move || checker.judge(&lines)).await {
             Ok(verdict) => verdict,
-            Err(Overloaded) => Err(Refusal::Overloaded.into()),
+            Err(NotDone::Overloaded) => Err(Refusal::Overloaded.into()),
+            Err(NotDone::Failed) => Err(Refusal::Failed.into()),
         }
     }
 
@@ -150,7 +151,7 @@ async fn answer(request: HttpRequest, service: Data<Service>) -> HttpResponse {
 fn told(reason: &Refusal) -> &'static str {
     match reason {
         Refusal::Overloaded => "overloaded",
-        Refusal::NoTime => "internal-error",
+        Refusal::NoTime | Refusal::Failed => "internal-error",
         Refusal::Xfcc(_) | Refusal::Svid(_) => "forbidden",
     }
 }

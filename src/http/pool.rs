@@ -9,9 +9,14 @@ use tokio::sync::Semaphore;
 #[derive(Clone, Debug)]
 pub(super) struct Pool(Arc<Semaphore>);
 
-/// There is no place left.
+/// Why work was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Overloaded;
+pub(super) enum NotDone {
+    /// There is no place left.
+    Overloaded,
+    /// It panicked, or its threads are gone.
+    Failed,
+}
 
 impl Pool {
     /// `places` for what runs or waits to.
@@ -20,17 +25,14 @@ impl Pool {
     }
 
     /// Does the work on another thread, or at once says that there is too much of it.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Overloaded> {
-        let place = self.0.clone().try_acquire_owned().map_err(|_| Overloaded)?;
+    pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, NotDone> {
+        let place = self.0.clone().try_acquire_owned().map_err(|_| NotDone::Overloaded)?;
         let work = move || {
             // Work goes on when nobody waits for it any more, so the place goes with it.
             let _place = place;
             work()
         };
-        web::block(work).await.map_err(|_| Overloaded)
+        web::block(work).await.map_err(|_| NotDone::Failed)
     }
 }
 
@@ -47,9 +49,18 @@ mod tests {
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let work = pool.run(move || ended.recv());
         let (outcome, ()) = tokio::join!(work, async {
-            assert_eq!(pool.run(|| 7).await, Err(Overloaded));
+            assert_eq!(pool.run(|| 7).await, Err(NotDone::Overloaded));
             end.send(()).unwrap();
         });
         assert_eq!((outcome, pool.run(|| 7).await), (Ok(Ok(())), Ok(7)));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_no_overload_and_gives_its_place_back() {
+        let pool = Pool::new(1);
+        for _ in 0..2 {
+            assert_eq!(pool.run(|| panic!("as told")).await.map(|(): ()| ()), Err(NotDone::Failed));
+        }
+        assert_eq!(pool.run(|| 7).await, Ok(7));
     }
 }

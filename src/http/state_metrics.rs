@@ -30,18 +30,19 @@ impl Collector for StateMetrics {
         let relationships = self.0.federation.relationships();
         encode_numbers(&mut encoder, &relationships)?;
         encode_classes(&mut encoder, &relationships)?;
-        self.encode_fetches(&mut encoder)?;
+        self.encode_counts(&mut encoder)?;
         self.encode_verdicts(&mut encoder)?;
         self.encode_certificates(&mut encoder)
     }
 }
 
 impl StateMetrics {
-    fn encode_fetches(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn encode_counts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let counters = self.0.federation.counters();
         for (name, help, counts) in [
             ("comity_fetches", "Polls of a foreign bundle, by outcome", counters.polls.counts()),
             ("comity_ignored_elements", "Elements of fetched documents that were ignored", counters.elements.counts()),
+            ("comity_verdict_lapses", "What issuers must and did not, in accepted SVIDs", counters.lapses.counts()),
         ] {
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             for (trust_domain, code, count) in counts {
@@ -52,8 +53,14 @@ impl StateMetrics {
         Ok(())
     }
 
-    /// How the memory of verdicts does.
+    /// How verdicts end, and how the memory of them does.
     fn encode_verdicts(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Verdicts about the present, by outcome";
+        let mut metric = encoder.encode_descriptor("comity_verdicts", help, None, MetricType::Counter)?;
+        for (svid_type, code, count) in self.0.federation.counters().verdicts.counts() {
+            let labels = [("svid_type", svid_type.as_str()), ("code", code)];
+            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
+        }
         let (x509, jwt) = self.0.federation.verifier().statistics();
         let help = "Questions to the memory of verdicts, and verdicts that made room for others";
         let mut metric = encoder.encode_descriptor("comity_verdict_cache_events", help, None, MetricType::Counter)?;

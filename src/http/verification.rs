@@ -14,7 +14,7 @@ use crate::verify::verifier::Verifier;
 use self::asked::{Answer, Asked};
 use self::question::{JwtQuestion, Question, X509Question};
 use super::admin::{json, order};
-use super::pool::{Overloaded, Pool};
+use super::pool::{NotDone, Pool};
 use super::problem::Problem;
 
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -50,9 +50,12 @@ async fn respond<Q: Question>(
     Ok(Json(pool.run(move || asked.answer(&verifier, now)).await?))
 }
 
-impl From<Overloaded> for Problem {
-    fn from(_: Overloaded) -> Self {
-        Self::new("overloaded", "too many verifications run or wait; ask again")
+impl From<NotDone> for Problem {
+    fn from(not_done: NotDone) -> Self {
+        match not_done {
+            NotDone::Overloaded => Self::new("overloaded", "too many verifications run or wait; ask again"),
+            NotDone::Failed => Self::internal("a verification panicked"),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::UnixTime;
 
+use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::cache::{CacheStatistics, Key, VerdictCache};
@@ -28,6 +29,7 @@ pub struct Verifier {
     trust: Trust,
     memory: Option<Arc<Memory>>,
     unknown_key: Option<Hook>,
+    verdict: Option<VerdictHook>,
 }
 
 struct Memory {
@@ -37,6 +39,7 @@ struct Memory {
 }
 
 type Hook = Arc<dyn Fn(&TrustDomain) + Send + Sync>;
+type VerdictHook = Arc<dyn Fn(SvidType, Result<&Verified, &Rejection>) + Send + Sync>;
 
 impl Verifier {
     /// Reads `trust` anew for each verdict.
@@ -51,7 +54,7 @@ impl Verifier {
 
     /// Remembers nothing: for a single verdict.
     pub fn without_cache(trust: Trust) -> Self {
-        Self { trust, memory: None, unknown_key: None }
+        Self { trust, memory: None, unknown_key: None, verdict: None }
     }
 
     /// Calls `hook` with the trust domain of each SVID that is refused because its key is in no bundle of
@@ -59,6 +62,11 @@ impl Verifier {
     /// hook must not block.
     pub fn on_unknown_key(self, hook: impl Fn(&TrustDomain) + Send + Sync + 'static) -> Self {
         Self { unknown_key: Some(Arc::new(hook)), ..self }
+    }
+
+    /// Calls `hook` with each verdict, the remembered ones too: to count them. It must not block.
+    pub fn on_verdict(self, hook: impl Fn(SvidType, Result<&Verified, &Rejection>) + Send + Sync + 'static) -> Self {
+        Self { verdict: Some(Arc::new(hook)), ..self }
     }
 
     /// What it verifies against.
@@ -84,6 +92,9 @@ impl Verifier {
         {
             hook(svid.spiffe_id().trust_domain());
         }
+        if let Some(hook) = &self.verdict {
+            hook(SvidType::X509Svid, verdict.as_ref());
+        }
         verdict
     }
 
@@ -98,6 +109,9 @@ impl Verifier {
             && let Ok(token) = Token::read(token)
         {
             hook(token.spiffe_id().trust_domain());
+        }
+        if let Some(hook) = &self.verdict {
+            hook(SvidType::JwtSvid, verdict.as_ref().map(|token| &token.verified));
         }
         verdict
     }

@@ -49,6 +49,8 @@ pub(super) enum Refusal {
     Overloaded,
     #[error("the clock gives no time")]
     NoTime,
+    #[error("the check itself failed; please report it")]
+    Failed,
 }
 
 impl Refusal {
@@ -59,6 +61,7 @@ impl Refusal {
             Self::Svid(rejection) => rejection.code(),
             Self::Overloaded => "overloaded",
             Self::NoTime => "no-time",
+            Self::Failed => "internal-error",
         }
     }
 }
