@@ -92,7 +92,7 @@ impl Authorization {
                 let address = listener.local_addr().ok().map(display);
                 info!(address, path, "answering proxies by mutual TLS");
                 tasks.essential("tls files", watch_tls(tls.clone(), metrics.clone(), tasks.stop.clone()));
-                Transport::MutualTls(listener, Box::new(tls.mutual_server_config(verifier, proxies)))
+                Transport::MutualTls(listener, Box::new(tls.mutual_server_config(verifier, proxies.clone())), proxies)
             }
         };
         let rules = Arc::new(ArcSwap::from_pointee(rules));

@@ -8,17 +8,22 @@ mod log_budget;
 
 use std::io;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Server;
+use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
-use tokio::net::UnixStream;
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::spiffe::spiffe_id::SpiffeId;
+use crate::verify::authorizer::Authorizer;
 
 use self::check::{Checker, Refusal, Refused};
 use self::log_budget::LogBudget;
@@ -41,14 +46,18 @@ pub(crate) struct AuthorizationListener {
 pub(crate) enum Transport {
     /// Whoever may open the socket is a proxy.
     Unix(UnixSocket),
-    /// The configuration demands a client certificate of a known proxy.
-    MutualTls(TcpListener, Box<rustls::ServerConfig>),
+    /// Proxies that are let in, by the configuration at their handshake, and again at each request.
+    MutualTls(TcpListener, Box<rustls::ServerConfig>, Authorizer),
 }
 
 /// Answers checks until `stop`: 200 with the client's SPIFFE ID, or an answer that lets nobody pass.
 pub(crate) async fn serve_authorization(listener: AuthorizationListener, stop: CancellationToken) -> io::Result<()> {
     let AuthorizationListener { transport, path, checker, metrics } = listener;
-    let server = server(Data::new(Service::new(&path, checker, metrics)), &transport)?;
+    let proxies = match &transport {
+        Transport::Unix(_) => None,
+        Transport::MutualTls(.., proxies) => Some(proxies.clone()),
+    };
+    let server = server(Data::new(Service::new(&path, checker, proxies, metrics)), &transport)?;
     serve_until(stop, server).await
 }
 
@@ -68,10 +77,13 @@ fn server(service: Data<Service>, transport: &Transport) -> io::Result<Server> {
             if let Some(stream) = connection.downcast_ref::<UnixStream>() {
                 data.insert(Peer::of(stream));
             }
+            if let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() {
+                data.insert(Proxy(stream.get_ref().1.peer_certificates().unwrap_or_default().into()));
+            }
         });
     let server = match transport {
         Transport::Unix(socket) => server.listen_uds(socket.listener()?)?,
-        Transport::MutualTls(listener, tls) => server.listen_rustls_0_23(listener.try_clone()?, (**tls).clone())?,
+        Transport::MutualTls(listener, tls, _) => server.listen_rustls_0_23(listener.try_clone()?, (**tls).clone())?,
     };
     Ok(server.run())
 }
@@ -85,20 +97,25 @@ impl Peer {
     }
 }
 
+/// What a proxy showed at its handshake.
+struct Proxy(Arc<[CertificateDer<'static>]>);
+
 struct Service {
     /// Without a slash at its end.
     path: String,
     checker: Checker,
+    /// Of those that must prove who they are.
+    proxies: Option<Authorizer>,
     pool: Pool,
     metrics: Metrics,
     lines: LogBudget,
 }
 
 impl Service {
-    fn new(path: &str, checker: Checker, metrics: Metrics) -> Self {
+    fn new(path: &str, checker: Checker, proxies: Option<Authorizer>, metrics: Metrics) -> Self {
         let (path, pool, lines) =
             (path.trim_end_matches('/').to_owned(), Pool::new(PLACES), LogBudget::new(Instant::now()));
-        Self { path, checker, pool, metrics, lines }
+        Self { path, checker, proxies, pool, metrics, lines }
     }
 
     fn serves(&self, path: &str) -> bool {
@@ -107,8 +124,13 @@ impl Service {
 
     async fn judge(&self, request: &HttpRequest) -> Result<SpiffeId, Refused> {
         let lines: Vec<HeaderValue> = request.headers().get_all(FORWARDED).cloned().collect();
-        let checker = self.checker.clone();
-        match self.pool.run(move || checker.judge(&lines)).await {
+        let (checker, proxies) = (self.checker.clone(), self.proxies.clone());
+        let proxy = request.conn_data::<Proxy>().map(|Proxy(shown)| shown.clone()).unwrap_or_default();
+        let judge = move || {
+            proxies.map_or(Ok(()), |proxies| checker.admit(&proxy, &proxies))?;
+            checker.judge(&lines)
+        };
+        match self.pool.run(judge).await {
             Ok(verdict) => verdict,
             Err(NotDone::Overloaded) => Err(Refusal::Overloaded.into()),
             Err(NotDone::Failed) => Err(Refusal::Failed.into()),
@@ -122,7 +144,11 @@ impl Service {
             let spiffe_id = refused.claimed.as_ref().map(tracing::field::display);
             info!(request_id, code, spiffe_id, %reason, peer, left_out, "client refused");
         }
-        opaque(told(&refused.reason), &request_id)
+        let mut answer = opaque(told(&refused.reason), &request_id);
+        if let Refusal::Proxy(_) = refused.reason {
+            answer.head_mut().set_connection_type(ConnectionType::Close);
+        }
+        answer
     }
 }
 
@@ -152,7 +178,7 @@ fn told(reason: &Refusal) -> &'static str {
     match reason {
         Refusal::Overloaded => "overloaded",
         Refusal::NoTime | Refusal::Failed => "internal-error",
-        Refusal::Xfcc(_) | Refusal::Svid(_) => "forbidden",
+        Refusal::Xfcc(_) | Refusal::Svid(_) | Refusal::Proxy(_) => "forbidden",
     }
 }
 

@@ -299,6 +299,16 @@ async fn over_tcp_only_known_proxies_may_ask() {
     let plain = async { Connection::tcp(address).await?.ask("GET", "/", &[("X-Forwarded-Client-Cert", &line)]).await };
     assert!(plain.await.is_err(), "without TLS");
     assert_eq!(counted(&service, "allowed").await, 2);
+
+    let mut connection = Connection::mutual_tls(address, &ca.svid("spiffe://b.example/proxy")).await.unwrap();
+    let ours = forwarded(&service.own.svid("spiffe://a.example/web"));
+    let mut ask = async || connection.ask("GET", "/", &[("X-Forwarded-Client-Cert", &ours)]).await;
+    passes(&ask().await.unwrap(), "spiffe://a.example/web");
+    service.configure_with([], &sections);
+    service.forgets("b.example").await;
+    is_refused(&ask().await.unwrap(), "a proxy whose domain is federated no longer");
+    assert!(ask().await.is_err(), "the connection is closed");
+    assert_eq!(counted(&service, "proxy-not-trusted").await, 1);
 }
 
 #[tokio::test]

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use actix_web::http::header::HeaderValue;
 use arc_swap::ArcSwap;
+use rustls::pki_types::CertificateDer;
 use rustls::time_provider::TimeProvider;
 
 use crate::http::xfcc::{Element, XfccError};
 use crate::spiffe::spiffe_id::SpiffeId;
+use crate::verify::authorizer::Authorizer;
 use crate::verify::rejection::Rejection;
 use crate::verify::verifier::Verifier;
 use crate::verify::x509::{Usage, spiffe_id_of};
@@ -45,6 +47,8 @@ pub(super) enum Refusal {
     Xfcc(#[from] XfccError),
     #[error(transparent)]
     Svid(Box<Rejection>),
+    #[error("the proxy may ask no longer: {0}")]
+    Proxy(Box<Rejection>),
     #[error("there is more to verify than can be done in time")]
     Overloaded,
     #[error("the clock gives no time")]
@@ -59,6 +63,7 @@ impl Refusal {
         match self {
             Self::Xfcc(error) => error.code(),
             Self::Svid(rejection) => rejection.code(),
+            Self::Proxy(_) => "proxy-not-trusted",
             Self::Overloaded => "overloaded",
             Self::NoTime => "no-time",
             Self::Failed => "internal-error",
@@ -86,6 +91,15 @@ impl Checker {
         let chain = ForwardedChain::read(&element, rules.require_hash).map_err(Refusal::from)?;
         let verdict = self.verify(&chain, &rules);
         verdict.map_err(|reason| Refused { reason, claimed: spiffe_id_of(&chain.leaf).ok() })
+    }
+
+    /// Whether a proxy may still ask, which it might at its handshake: keys are removed and certificates end while
+    /// connections last.
+    pub(super) fn admit(&self, proxy: &[CertificateDer<'_>], proxies: &Authorizer) -> Result<(), Refused> {
+        let now = self.clock.current_time().ok_or(Refusal::NoTime)?;
+        let verified = self.verifier.verify_peer(Some(proxy), Usage::Client, now);
+        let admitted = verified.and_then(|verified| proxies.authorize(&verified.spiffe_id));
+        admitted.map_err(|rejection| Refusal::Proxy(Box::new(rejection)).into())
     }
 
     fn verify(&self, chain: &ForwardedChain, rules: &AuthorizationRules) -> Result<SpiffeId, Refusal> {
