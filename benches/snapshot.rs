@@ -17,10 +17,10 @@ fn main() {
 
 #[divan::bench(args = [10, 1_000, 10_000])]
 fn rebuild_with_one_changed(bencher: Bencher<'_, '_>, domains: u64) {
-    let authority = Authority::X509(X509Authority::from_der(&Signer::new("root").der).expect("a CA"));
     let trust = |n: u64, revision| {
+        let authority = Authority::X509(X509Authority::from_der(&Signer::new(&format!("root {n}")).der).expect("a CA"));
         let name: TrustDomain = format!("d{n}.example").parse().expect("a valid name");
-        let bundle = Bundle::new(name, [authority.clone()].into_iter().collect(), Some(revision), None);
+        let bundle = Bundle::new(name, [authority].into_iter().collect(), Some(revision), None);
         DomainTrust::new(Arc::new(bundle), revision)
     };
     let snapshot = TrustSnapshot::new(1, (0..domains).map(|n| trust(n, 1)));
