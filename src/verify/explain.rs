@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::spiffe::authority::AuthorityId;
+use crate::spiffe::spiffe_id::SpiffeId;
 
 use super::certificate::Certificate;
 use super::jwt::fault::TokenFault;
@@ -60,6 +61,20 @@ impl Trace {
         let (outcome, code) = outcome.describe();
         let (place, subject) = (place.to_string(), certificate.subject.text());
         self.0.push(ExplainedStep { depth, place, subject, outcome, code });
+    }
+
+    pub(super) fn has_signers(&self) -> bool {
+        self.0.iter().any(|step| step.depth > 0)
+    }
+
+    /// The leaf, above all that was tried for it; `verdict` is why nothing was.
+    pub(super) fn put_leaf(&mut self, leaf: &Certificate<'_>, spiffe_id: &SpiffeId, verdict: Option<&Rejection>) {
+        let mut outcome = format!("names {spiffe_id}, issued by {}", leaf.issuer.text());
+        if let Some(rejection) = verdict {
+            outcome += &format!("; no signer was tried: {rejection}");
+        }
+        let (place, subject) = (Place::Leaf.to_string(), leaf.subject.text());
+        self.0.insert(0, ExplainedStep { depth: 0, place, subject, outcome, code: verdict.map(Rejection::code) });
     }
 
     /// What was sent and can't be read, so that nothing is tried with it.

@@ -276,10 +276,15 @@ impl TrustSnapshot {
 
     /// [`verify_x509`](Self::verify_x509), with everything that was tried.
     pub fn explain_x509(&self, leaf: &[u8], intermediates: &[&[u8]], usage: Usage, at: UnixTime) -> Explanation {
+        let svid = match Svid::read(leaf, intermediates) {
+            Ok(svid) => svid,
+            Err(rejection) => return Explanation { steps: Vec::new(), verdict: Err(rejection) },
+        };
         let mut means = Means { trace: Some(Trace::default()), ..Means::default() };
-        let svid = Svid::read(leaf, intermediates);
-        let verdict = svid.and_then(|svid| self.judge(&svid, usage, &Moment::new(at), &mut means));
-        Explanation { steps: means.trace.unwrap_or_default().0, verdict }
+        let verdict = self.judge(&svid, usage, &Moment::new(at), &mut means);
+        let mut trace = means.trace.unwrap_or_default();
+        svid.explain(&verdict, &mut trace);
+        Explanation { steps: trace.0, verdict }
     }
 
     /// Verifies with the bundle of the domain that the leaf names. If that does not know its authority,

@@ -10,6 +10,7 @@ use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::spiffe_id::SpiffeId;
 
 use super::certificate::{Certificate, unreadable};
+use super::explain::Trace;
 use super::extensions::ExtendedKeyUsage;
 use super::leaf::check_leaf;
 use super::moment::Moment;
@@ -150,6 +151,12 @@ impl<'a> Svid<'a> {
         let trust_domain = domain.bundle().trust_domain();
         let rules = SvidRules { trust_domain, policy: &Policy::default(), usage, at };
         has_path(&self.leaf, &Pool::new(domain.anchors(), self.intermediates()), &rules, means)
+    }
+
+    /// Puts the leaf above what was tried for it, and if that is nothing says why.
+    pub(super) fn explain(&self, verdict: &Result<Verified, Rejection>, trace: &mut Trace) {
+        let untried = verdict.as_ref().err().filter(|_| !trace.has_signers());
+        trace.put_leaf(&self.leaf, &self.spiffe_id, untried);
     }
 
     fn check_leaf(&self, usage: Usage, at: &Moment, checks: SvidChecks) -> Result<Vec<Lapse>, Rejection> {

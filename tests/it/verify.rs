@@ -220,11 +220,15 @@ async fn what_was_tried_is_a_tree_before_the_object() {
     let text = files.verify("x509 --chain {}svid.pem --bundle b.example={}two.json --explain").await;
     assert_eq!(text.code, Some(0), "{text:?}");
     let lines: Vec<_> = text.out.lines().collect();
-    assert!(lines[1].starts_with("  intermediate 0 (CN=intermediate): signed it"), "{text:?}");
+    assert!(
+        lines[1].starts_with("leaf (CN=leaf): names spiffe://b.example/web, issued by CN=intermediate"),
+        "{text:?}"
+    );
+    assert!(lines[2].starts_with("  intermediate 0 (CN=intermediate): signed it"), "{text:?}");
     assert!(text.out.contains("    authority ") && text.out.contains("the path holds"), "{text:?}");
     assert!(text.out.contains("\n\naccepted: spiffe://b.example/web\n"), "{text:?}");
     let (_, verdict) = files.json("x509 --chain {}svid.pem --bundle b.example={}two.json --explain").await;
-    assert_eq!(verdict["explanation"][0]["place"], "intermediate 0", "{verdict}");
+    assert_eq!(verdict["explanation"][1]["place"], "intermediate 0", "{verdict}");
     let late =
         files.verify("x509 --chain {}svid.pem --bundle b.example={}b.json --at 2101-01-01T00:00:00Z --explain").await;
     assert!(late.out.contains("was valid until 2100-01-01T00:00:00Z, before 2101-01-01T00:00:00Z"), "{late:?}");

@@ -8,7 +8,7 @@ use crate::http::verification::verdict::{Reason, Step, Verdict};
 /// Each signer below what it was tried for.
 pub(super) fn tree(steps: &[Step], page: &mut Page) {
     page.line(match steps.is_empty() {
-        true => "nothing was tried: no key that fits is there, or it never came to that",
+        true => "nothing was tried: it could not be read, or no key fits",
         false => "tried, each signer below what it should have signed:",
     });
     for Step { depth, place, subject, outcome, code } in steps {

@@ -26,7 +26,7 @@ fn service(ca: &Ca, path: &str) -> Service {
     let allow = vec!["spiffe://b.example/ns/**".parse().unwrap()];
     let rules = Arc::new(ArcSwap::from_pointee(AuthorizationRules { allow, require_hash: true }));
     let checker = Checker { verifier: Verifier::new(trust), clock: Arc::new(DefaultTimeProvider), rules };
-    Service::new(path, checker, Metrics::default())
+    Service::new(path, checker, None, Metrics::default())
 }
 
 fn forwarded(svid: &Identity) -> String {

@@ -1,4 +1,6 @@
-use super::super::testing::{Ca, NOW, bundle, time};
+use rcgen::KeyUsagePurpose;
+
+use super::super::testing::{Ca, NOW, bundle, leaf_params, time};
 use super::*;
 
 fn trust(trust_domain: &str, ca: &Ca, until: u64) -> DomainTrust {
@@ -63,6 +65,22 @@ fn an_explanation_names_what_can_not_be_read() {
     let snapshot = TrustSnapshot::new(1, [trust("a", &root, NOW + 1)]);
     let leaf = Ca::root("other").leaf("spiffe://a/x");
     let explanation = snapshot.explain_x509(&leaf, &[&root.der, b"rubbish"], Usage::Server, time(NOW));
-    let expected = "intermediate 1 (): is malformed: certificate [malformed-certificate]\n";
+    let expected = "leaf (CN=workload): names spiffe://a/x, issued by CN=other; no signer was tried: \
+                    intermediate 1 () is malformed: certificate [malformed-certificate]\n\
+                    intermediate 1 (): is malformed: certificate [malformed-certificate]\n";
     assert!(explanation.to_string().starts_with(expected), "{explanation}");
+}
+
+#[test]
+fn an_explanation_begins_with_the_leaf_and_the_rule_that_it_breaks() {
+    let root = Ca::root("root");
+    let snapshot = TrustSnapshot::new(1, [trust("a", &root, NOW + 1)]);
+    let mut params = leaf_params(&["spiffe://a/x"]);
+    params.key_usages.push(KeyUsagePurpose::KeyCertSign);
+    let explained = |leaf: &[u8]| {
+        let steps = snapshot.explain_x509(leaf, &[], Usage::Server, time(NOW)).steps;
+        steps.iter().map(|step| (step.depth, step.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(explained(&root.leaf_with(params)), [(0, Some("leaf-may-sign"))]);
+    assert_eq!(explained(&root.leaf("spiffe://a/x")), [(0, None), (1, None)]);
 }
