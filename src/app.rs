@@ -219,7 +219,7 @@ fn relationships(config: &Config) -> Relationships {
 }
 
 /// The system's roots for `https_web`; none at all is no reason not to start.
-fn system_roots() -> RootCertStore {
+pub(crate) fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         warn!(code = "system-roots", %error, "some system roots can't be read");

@@ -82,7 +82,7 @@ fn change(status: &RelationshipStatus, held: &HeldStatus, now: Timestamp, page: 
     held.removed.iter().for_each(|one| authority("-", one, now, page));
 }
 
-fn authority(sign: &str, authority: &AuthoritySummary, now: Timestamp, page: &mut Page) {
+pub(super) fn authority(sign: &str, authority: &AuthoritySummary, now: Timestamp, page: &mut Page) {
     let what = match authority.id.svid_type() {
         SvidType::X509Svid => "X.509 authority",
         SvidType::JwtSvid => "JWT authority",

@@ -21,6 +21,8 @@ pub(super) enum CliError {
     Verify(#[from] VerifyError),
     #[error("{detail}")]
     Fetch { code: String, detail: String },
+    #[error("{file}: {detail}")]
+    UnusableFile { file: String, detail: String },
     #[error("nothing was done: the answer was not \"yes\"")]
     NotConfirmed,
     #[error("nobody is there to ask: look at `comity bundle diff` and add --yes")]
@@ -43,6 +45,7 @@ impl CliError {
             Self::Digest(error) => error.code(),
             Self::Verify(error) => error.code(),
             Self::Fetch { code, .. } => code,
+            Self::UnusableFile { .. } => "unusable-file",
             Self::NotConfirmed => "not-confirmed",
             Self::NoTerminal => "no-terminal",
             Self::PooledPem => "pooled-pem",

@@ -11,6 +11,7 @@ mod error;
 mod federation;
 mod output;
 mod pem;
+mod probe;
 mod relationship_view;
 mod relative;
 #[cfg(test)]
@@ -29,7 +30,7 @@ use self::error::CliError;
 
 /// Runs the command line of this process.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 64 wrong configuration; `verify` has its own.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 64 wrong configuration; `verify` and `probe` have their own.
 pub fn main() -> ExitCode {
     // Already installed is as good: somebody embeds us.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Bundle(arguments) => finish(bundle::run(&arguments)),
         Command::Config(arguments) => config::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Probe(arguments) => probe::run(&arguments),
     }
 }
 
@@ -65,6 +67,8 @@ enum Command {
     Federation(federation::Arguments),
     /// Look at bundles, and decide about the ones that are held
     Bundle(bundle::Arguments),
+    /// Look at a bundle endpoint before there is a relationship with it
+    Probe(probe::Arguments),
     /// Say whether an SVID proves a SPIFFE ID, and if not, why
     Verify(verify::Arguments),
     /// Check a configuration

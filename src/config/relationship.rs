@@ -115,18 +115,19 @@ fn https_web(section: &Section<'_>) -> Option<(EndpointProfile, Option<Arc<Bundl
     Some((EndpointProfile::HttpsWeb { roots }, None))
 }
 
-/// A private root set, which replaces the system's (FEC-04).
 fn root_certificates(section: &Section<'_>) -> Option<RootCertStore> {
     let path = section.path("root_certificates")?;
-    let read = || {
-        let bytes = trusted::read(&path, BundleDocument::MAX_BYTES).map_err(|error| error.to_string())?;
-        let mut roots = RootCertStore::empty();
-        for certificate in pem::ca_certificates(&bytes).map_err(|error| error.to_string())? {
-            roots.add(CertificateDer::from(certificate.der())).map_err(|error| error.to_string())?;
-        }
-        Ok(roots)
-    };
-    read().map_err(|error: String| section.refuse("root_certificates", format!("{path:?}: {error}"))).ok()
+    read_roots(&path).map_err(|error| section.refuse("root_certificates", format!("{path:?}: {error}"))).ok()
+}
+
+/// A private root set, which replaces the system's (FEC-04); PEM.
+pub(crate) fn read_roots(file: &Path) -> Result<RootCertStore, String> {
+    let bytes = trusted::read(file, BundleDocument::MAX_BYTES).map_err(|error| error.to_string())?;
+    let mut roots = RootCertStore::empty();
+    for certificate in pem::ca_certificates(&bytes).map_err(|error| error.to_string())? {
+        roots.add(CertificateDer::from(certificate.der())).map_err(|error| error.to_string())?;
+    }
+    Ok(roots)
 }
 
 fn https_spiffe(

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::spiffe::authority::AuthorityId;
 use crate::spiffe::bundle::{Authorities, Bundle};
 use crate::spiffe::document::BundleDocument;
-use crate::spiffe::document::ignored::IgnoredElement;
 use crate::spiffe::document::render::digest;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -124,7 +123,7 @@ impl Known {
     pub(crate) fn judged(&self, offered: &BundleDocument, judgement: &Judgement, now: Timestamp, fresh: bool) -> Self {
         let bundle = offered.bundle();
         let mut next = self.succeeded(now);
-        next.progress.ignored = offered.ignored().iter().map(ignored_status).collect();
+        next.progress.ignored = offered.ignored().iter().map(IgnoredStatus::from).collect();
         next.progress.withheld = judgement
             .withheld
             .iter()
@@ -330,12 +329,6 @@ fn numbered(bundle: Arc<Bundle>, sequence: Option<u64>, hint: Option<Duration>) 
     }
     let (domain, authorities) = (bundle.trust_domain().clone(), bundle.authorities().clone());
     Arc::new(Bundle::new(domain, authorities, sequence, hint))
-}
-
-fn ignored_status(element: &IgnoredElement) -> IgnoredStatus {
-    let reason = &element.reason;
-    let (code, detail) = (reason.code().to_owned(), reason.to_string());
-    IgnoredStatus { index: element.index, code, detail, alarm: reason.is_alarm() }
 }
 
 /// Documents that wait at the same time; the oldest gives way.

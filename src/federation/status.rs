@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::spiffe::authority::{Authority, AuthorityId};
+use crate::spiffe::document::ignored::IgnoredElement;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -137,6 +138,14 @@ pub(crate) struct IgnoredStatus {
     pub(crate) detail: String,
     /// Somebody has to act at once: the peer published a secret.
     pub(crate) alarm: bool,
+}
+
+impl From<&IgnoredElement> for IgnoredStatus {
+    fn from(element: &IgnoredElement) -> Self {
+        let reason = &element.reason;
+        let (code, detail) = (reason.code().to_owned(), reason.to_string());
+        Self { index: element.index, code, detail, alarm: reason.is_alarm() }
+    }
 }
 
 /// Something to do before it hurts.

@@ -244,6 +244,12 @@ impl X509Authority {
         self.facts.spiffe_uris.iter().map(String::as_str).find(|uri| !is_root_id(uri, domain))
     }
 
+    /// The `spiffe:` URIs that the certificate names, as written.
+    #[cfg(feature = "server")]
+    pub(crate) fn spiffe_uris(&self) -> impl Iterator<Item = &str> {
+        self.facts.spiffe_uris.iter().map(String::as_str)
+    }
+
     /// Whether the certificate says that it belongs to `domain`.
     pub fn bears_root_id(&self, domain: &TrustDomain) -> bool {
         self.facts.spiffe_uris.iter().any(|uri| is_root_id(uri, domain))

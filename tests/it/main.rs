@@ -22,6 +22,7 @@ mod ownership;
 mod partner;
 mod policy;
 mod poll;
+mod probe;
 mod process;
 mod publish;
 mod publisher;

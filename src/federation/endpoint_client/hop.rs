@@ -13,6 +13,7 @@ use crate::spiffe::public_key::Fingerprint;
 
 use super::address::{Reach, reach};
 use super::error::{FetchError, escaped, root_cause};
+use super::record::Shown;
 use super::refusal::Attempt;
 use super::resolve::Reachable;
 use super::tls::Authentication;
@@ -89,6 +90,8 @@ impl Hop<'_> {
         let sent = request.send().await;
         let leaf = connection.verifier.leaf();
         record.peer = leaf.map(|leaf| format!("sha256:{}", leaf.fingerprint));
+        let tls_version = connection.verifier.tls_version();
+        record.shown = leaf.map(|leaf| Shown { leaf: leaf.clone(), tls_version });
         let attempt = Attempt { url: self.url, authentication: self.authentication, leaf, connect_limit };
         let response = sent.map_err(|error| attempt.explain(&error))?;
         if let Authentication::Spiffe { endpoint_id, .. } = self.authentication {

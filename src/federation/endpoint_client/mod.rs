@@ -23,7 +23,7 @@ use crate::federation::relationship::{BundleEndpoint, EndpointProfile, EndpointU
 use crate::verify::snapshot::DomainTrust;
 
 pub(crate) use self::error::FetchError;
-pub(crate) use self::record::FetchRecord;
+pub(crate) use self::record::{FetchRecord, Shown};
 pub(crate) use self::tls::Authentication;
 
 use self::error::RedirectRefusal;

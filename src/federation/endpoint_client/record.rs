@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::federation::relationship::EndpointUrl;
 use crate::spiffe::public_key::Fingerprint;
+use crate::verify::presented::PresentedLeaf;
 
 use super::error::Stage;
 
@@ -20,6 +21,10 @@ pub(crate) struct FetchRecord {
     /// Who answered: its SPIFFE ID once that is authenticated, else `sha256:` and the fingerprint of the
     /// certificate it showed.
     pub(crate) peer: Option<String>,
+    /// What the last hop showed in its TLS handshake, proven or not.
+    pub(crate) shown: Option<Shown>,
+    /// The URLs that were asked, in order.
+    pub(crate) visited: Vec<String>,
     /// HTTP status of the last hop.
     pub(crate) status: Option<u16>,
     /// Bytes of the body so far, after decompression.
@@ -32,6 +37,14 @@ pub(crate) struct FetchRecord {
     pub(crate) elapsed: Duration,
 }
 
+/// What a TLS server showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) leaf: PresentedLeaf,
+    /// `1.2` or `1.3`; none if the handshake ended before.
+    pub(crate) tls_version: Option<&'static str>,
+}
+
 impl FetchRecord {
     pub(super) fn new(url: &EndpointUrl) -> Self {
         Self {
@@ -39,6 +52,8 @@ impl FetchRecord {
             final_url: url.to_string(),
             address: None,
             peer: None,
+            shown: None,
+            visited: Vec::new(),
             status: None,
             bytes: 0,
             digest: None,
@@ -50,7 +65,8 @@ impl FetchRecord {
     /// Begins another hop, of which nothing is known yet.
     pub(super) fn enter(&mut self, url: &EndpointUrl) {
         self.final_url = url.to_string();
-        (self.address, self.peer, self.status) = (None, None, None);
+        self.visited.push(url.to_string());
+        (self.address, self.peer, self.shown, self.status) = (None, None, None, None);
     }
 
     /// What is being waited for.

@@ -14,7 +14,7 @@ use crate::spiffe::bundle::Bundle;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::verify::authorizer::Authorizer;
 use crate::verify::policy::Policy;
-use crate::verify::presented::RecordingVerifier;
+use crate::verify::presented::{RecordingVerifier, Unverified};
 use crate::verify::rustls::SpiffeServerVerifier;
 use crate::verify::snapshot::{DomainTrust, TrustSnapshot};
 use crate::verify::trust::Trust;
@@ -25,6 +25,8 @@ use super::error::FetchError;
 /// What authenticates the endpoint of a fetch, the same for every hop (FEC-17).
 #[derive(Clone)]
 pub(crate) enum Authentication {
+    /// Nothing: whatever is fetched is for looking at, and is never trusted.
+    Nothing,
     /// `https_web`: a certificate for the host of the URL, under exactly these roots.
     Web(Arc<RootCertStore>),
     /// `https_spiffe`: an X509-SVID with exactly this ID, under exactly this bundle.
@@ -65,6 +67,7 @@ impl Authentication {
 
     fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, FetchError> {
         match self {
+            Self::Nothing => Ok(Arc::new(Unverified(provider.signature_verification_algorithms))),
             Self::Web(roots) => WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
                 .build()
                 .map(|verifier| -> Arc<dyn ServerCertVerifier> { verifier })
@@ -82,6 +85,7 @@ impl Authentication {
 impl fmt::Debug for Authentication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Nothing => f.write_str("nothing"),
             Self::Web(roots) => write!(f, "https_web under {} roots", roots.len()),
             Self::Spiffe { endpoint_id, .. } => write!(f, "https_spiffe as {endpoint_id}"),
         }

@@ -81,6 +81,8 @@ impl Bench {
             final_url: String::new(),
             address: None,
             peer: None,
+            shown: None,
+            visited: Vec::new(),
             status: Some(200),
             bytes: 0,
             digest: None,
