@@ -1,5 +1,6 @@
 //! The command line.
 
+mod advice;
 mod bundle;
 mod bundle_view;
 mod client;
@@ -7,6 +8,7 @@ mod config;
 mod connection;
 mod demo;
 mod digest;
+mod doctor;
 mod error;
 mod federation;
 mod output;
@@ -30,7 +32,7 @@ use self::error::CliError;
 
 /// Runs the command line of this process.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 64 wrong configuration; `verify` and `probe` have their own.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 64 wrong configuration; `verify`, `probe` and `doctor` have their own.
 pub fn main() -> ExitCode {
     // Already installed is as good: somebody embeds us.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -42,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Config(arguments) => config::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
     }
 }
 
@@ -69,6 +72,8 @@ enum Command {
     Bundle(bundle::Arguments),
     /// Look at a bundle endpoint before there is a relationship with it
     Probe(probe::Arguments),
+    /// Look for what is wrong with our own service, or soon will be
+    Doctor(doctor::Arguments),
     /// Say whether an SVID proves a SPIFFE ID, and if not, why
     Verify(verify::Arguments),
     /// Check a configuration

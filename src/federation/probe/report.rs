@@ -115,7 +115,7 @@ impl Problem {
 }
 
 impl ShownBundle {
-    pub(super) fn of(document: &BundleDocument) -> Self {
+    pub(crate) fn of(document: &BundleDocument) -> Self {
         let bundle = document.bundle();
         Self {
             sequence: bundle.sequence(),
