@@ -125,3 +125,21 @@ fn embedded_toml(yaml: &str) -> String {
     let indented = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
     indented.map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
+
+/// Two of the examples, at night all that are TOML.
+#[test]
+fn an_example_cut_short_anywhere_is_valid_or_refused_with_a_reason() {
+    let folder = Folder::new();
+    let all =
+        ["bank-b.toml", "https_web.toml", "bank-a.toml", "https_spiffe.toml", "local.toml", "publish-mesh-ca.toml"];
+    let count = if std::env::var_os("COMITY_NIGHTLY").is_some() { all.len() } else { 2 };
+    for name in &all[..count] {
+        let whole = read(&format!("config/{name}"));
+        let ends = (0..whole.len()).filter(|end| whole.is_char_boundary(*end));
+        for end in ends {
+            let Err(errors) = folder.load(&whole[..end]) else { continue };
+            let told = errors.problems().iter().all(|problem| problem.message.len() > 10);
+            assert!(told, "{name} cut at {end}: {errors}");
+        }
+    }
+}
