@@ -29,6 +29,7 @@ mod publish;
 mod publisher;
 mod readers;
 mod scripted;
+mod seeded;
 mod sequence;
 mod serve;
 mod service;
