@@ -103,7 +103,6 @@ pub(crate) struct AuthoritySummary {
 
 impl From<&Authority> for AuthoritySummary {
     fn from(authority: &Authority) -> Self {
-        let instant = |seconds: i64| Timestamp::from_secs(u64::try_from(seconds).unwrap_or(0));
         let certificate = match authority {
             Authority::X509(certificate) => Some(certificate),
             Authority::Jwt(_) | Authority::Wit(_) => None,
@@ -113,8 +112,8 @@ impl From<&Authority> for AuthoritySummary {
             key_thumbprint: authority.key_thumbprint(),
             kind: authority.key().kind(),
             subject: certificate.map(|certificate| certificate.subject().to_owned()),
-            not_before: certificate.map(|certificate| instant(certificate.not_before())),
-            not_after: certificate.map(|certificate| instant(certificate.not_after())),
+            not_before: certificate.map(|certificate| Timestamp::from_signed(certificate.not_before())),
+            not_after: certificate.map(|certificate| Timestamp::from_signed(certificate.not_after())),
         }
     }
 }

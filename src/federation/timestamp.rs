@@ -17,6 +17,11 @@ impl Timestamp {
         Self(seconds)
     }
 
+    /// From seconds since 1970 as certificates have them; what lies before is 1970.
+    pub(crate) fn from_signed(seconds: i64) -> Self {
+        Self(u64::try_from(seconds).unwrap_or(0))
+    }
+
     /// Seconds since 1970.
     pub(crate) fn as_secs(self) -> u64 {
         self.0

@@ -22,7 +22,7 @@ pub(crate) fn of_policy(policy: &Policy) -> Option<Warning> {
 
 /// What a peer's accepted authorities announce. `interval` is the one at which we poll it.
 pub(crate) fn of_peer(authorities: &Authorities, interval: Duration, now: Timestamp) -> Vec<Warning> {
-    let living: Vec<_> = authorities.x509().filter(|ca| seconds(ca.not_after()) > now.as_secs()).collect();
+    let living: Vec<_> = authorities.x509().filter(|ca| end(ca) > now).collect();
     let shortest = living.iter().min_by_key(|ca| lifetime(ca)).filter(|ca| lifetime(ca) < interval * NOTICE);
     let short = shortest.map(|ca| Warning {
         code: "authority-lifetime-short".into(),
@@ -58,12 +58,8 @@ pub(crate) fn of_own(own: &OwnKeys, now: Timestamp) -> Vec<Warning> {
     young.map(warning).collect()
 }
 
-fn seconds(at: i64) -> u64 {
-    u64::try_from(at).unwrap_or(0)
-}
-
 fn end(ca: &X509Authority) -> Timestamp {
-    Timestamp::from_secs(seconds(ca.not_after()))
+    Timestamp::from_signed(ca.not_after())
 }
 
 fn left(ca: &X509Authority, now: Timestamp) -> Duration {
@@ -71,7 +67,7 @@ fn left(ca: &X509Authority, now: Timestamp) -> Duration {
 }
 
 fn lifetime(ca: &X509Authority) -> Duration {
-    end(ca).since(Timestamp::from_secs(seconds(ca.not_before())))
+    end(ca).since(Timestamp::from_signed(ca.not_before()))
 }
 
 /// Polls that a key should be public for before it is used (Federation §4.1).
