@@ -1,7 +1,10 @@
 //! `comity bundle`: bundles, and decisions about the held ones.
 
+mod lint;
+
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
@@ -13,6 +16,7 @@ use super::client::{AdminClient, Decision, FederatedBundle};
 use super::connection::{Connection, now};
 use super::digest::{DigestError, DigestPrefix};
 use super::error::CliError;
+use super::finish;
 use super::output::{self, Page, printable};
 use super::pem::Pem;
 use super::relationship_view;
@@ -29,6 +33,16 @@ pub(super) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Service(ServiceCommand),
+    /// Say what readers will make of a bundle document
+    #[command(after_help = lint::HELP)]
+    Lint(lint::Arguments),
+}
+
+/// What the running service is asked.
+#[derive(Debug, clap::Subcommand)]
+enum ServiceCommand {
     /// Show our own bundle, as our endpoints serve it
     #[command(after_help = "Examples:
   comity bundle show > bank-a.example.jwks.json
@@ -111,18 +125,26 @@ enum Spelling {
     Pem,
 }
 
-pub(super) async fn run(arguments: &Arguments) -> Result<(), CliError> {
-    let client = arguments.connection.client()?;
-    let output = arguments.connection.output;
-    match &arguments.command {
-        Command::Show(show) => print_document(&client.own_bundle().await?, show.format, output),
-        Command::List(list) => match list.domain.name() {
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let Arguments { connection, command } = arguments;
+    match command {
+        Command::Service(command) => finish(ask(connection, command)),
+        Command::Lint(lint) => lint::run(lint, connection.output),
+    }
+}
+
+async fn ask(connection: &Connection, command: &ServiceCommand) -> Result<(), CliError> {
+    let client = connection.client()?;
+    let output = connection.output;
+    match command {
+        ServiceCommand::Show(show) => print_document(&client.own_bundle().await?, show.format, output),
+        ServiceCommand::List(list) => match list.domain.name() {
             Some(name) => list_one(&client, name, list.format, output).await,
             None => list_all(&client, list.format, output).await,
         },
-        Command::Diff(arguments) => diff(&client, arguments, output).await,
-        Command::Accept(arguments) => accept(&client, arguments, output).await,
-        Command::Reject(arguments) => reject(&client, arguments, output).await,
+        ServiceCommand::Diff(arguments) => diff(&client, arguments, output).await,
+        ServiceCommand::Accept(arguments) => accept(&client, arguments, output).await,
+        ServiceCommand::Reject(arguments) => reject(&client, arguments, output).await,
     }
 }
 

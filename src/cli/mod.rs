@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Federation(arguments) => finish(federation::run(&arguments)),
-        Command::Bundle(arguments) => finish(bundle::run(&arguments)),
+        Command::Bundle(arguments) => bundle::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),

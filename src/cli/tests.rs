@@ -44,6 +44,8 @@ fn spires_words_and_ours_are_understood() {
         "comity bundle diff b.example --digest abcdef012345",
         &format!("comity bundle accept b.example --digest {digest} --yes"),
         &format!("comity bundle reject b.example --digest sha256:{digest}"),
+        "comity bundle lint b.json --trust-domain b.example --output json",
+        "comity bundle lint -",
         "comity config check --config comity.toml --output json",
         "comity serve --config comity.toml --ephemeral --set a.b=c=d --set e=f",
         "comity demo --once",

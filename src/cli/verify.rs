@@ -4,7 +4,7 @@ mod batch;
 mod bundles;
 mod chain;
 pub(super) mod error;
-mod input;
+pub(super) mod input;
 mod judge;
 mod lines;
 mod verdict_view;

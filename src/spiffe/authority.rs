@@ -173,6 +173,7 @@ struct Facts {
     not_before: i64,
     not_after: i64,
     spiffe_uris: Vec<String>,
+    has_key_usage: bool,
 }
 
 impl X509Authority {
@@ -186,7 +187,8 @@ impl X509Authority {
         if certificate.basic_constraints().map_err(malformed)?.is_none_or(|constraints| !constraints.value.ca) {
             return Err(X509AuthorityError::NotCa);
         }
-        if certificate.key_usage().map_err(malformed)?.is_some_and(|usage| !usage.value.key_cert_sign()) {
+        let key_usage = certificate.key_usage().map_err(malformed)?;
+        if key_usage.as_ref().is_some_and(|usage| !usage.value.key_cert_sign()) {
             return Err(X509AuthorityError::NoKeyCertSign);
         }
         let names = certificate.subject_alternative_name().map_err(malformed)?;
@@ -204,6 +206,7 @@ impl X509Authority {
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
             spiffe_uris: uris.filter(|uri| has_spiffe_scheme(uri)).map(str::to_owned).collect(),
+            has_key_usage: key_usage.is_some(),
         };
         Ok(Self { der: der.into(), facts: Arc::new(facts) })
     }
@@ -236,6 +239,16 @@ impl X509Authority {
     /// End of validity in Unix seconds.
     pub fn not_after(&self) -> i64 {
         self.facts.not_after
+    }
+
+    /// Whether the certificate says what its key may do; if it does, that is to sign certificates.
+    pub fn has_key_usage(&self) -> bool {
+        self.facts.has_key_usage
+    }
+
+    /// Whether it bears a `spiffe` URI at all, whosoever.
+    pub fn bears_spiffe_uri(&self) -> bool {
+        !self.facts.spiffe_uris.is_empty()
     }
 
     /// The first `spiffe` URI, its scheme in any case, that is not exactly the root ID of `domain`

@@ -16,6 +16,7 @@ mod endpoint;
 mod endurance;
 mod examples;
 mod hostile;
+mod lint;
 mod metrics;
 mod openapi;
 mod own_bundle;

@@ -12,7 +12,7 @@ use super::error::VerifyError;
 
 /// What an argument names. Whoever names a file vouches for it: it may be anybody's, and a pipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(in crate::cli) enum Source {
     StandardInput,
     File(PathBuf),
 }
@@ -24,7 +24,7 @@ impl From<OsString> for Source {
 }
 
 impl Source {
-    pub(super) fn open(&self) -> Result<Box<dyn Read + Send>, VerifyError> {
+    pub(in crate::cli) fn open(&self) -> Result<Box<dyn Read + Send>, VerifyError> {
         match self {
             Self::StandardInput => Ok(Box::new(io::stdin())),
             Self::File(path) => match File::open(path) {
@@ -35,7 +35,7 @@ impl Source {
     }
 
     /// All of it; none if it has more than `limit` bytes.
-    pub(super) fn read(&self, limit: usize) -> Result<Option<Vec<u8>>, VerifyError> {
+    pub(in crate::cli) fn read(&self, limit: usize) -> Result<Option<Vec<u8>>, VerifyError> {
         match read_open(self.open()?, limit) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(FileError::TooLarge { .. }) => Ok(None),
@@ -44,11 +44,11 @@ impl Source {
     }
 
     /// All of it, which must not be more than `limit` bytes.
-    pub(super) fn read_whole(&self, limit: usize) -> Result<Vec<u8>, VerifyError> {
+    pub(in crate::cli) fn read_whole(&self, limit: usize) -> Result<Vec<u8>, VerifyError> {
         self.read(limit)?.ok_or_else(|| self.failed(FileError::TooLarge { limit }))
     }
 
-    pub(super) fn failed(&self, reason: FileError) -> VerifyError {
+    pub(in crate::cli) fn failed(&self, reason: FileError) -> VerifyError {
         VerifyError::File { file: self.to_string(), reason }
     }
 }

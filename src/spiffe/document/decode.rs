@@ -115,6 +115,12 @@ impl From<IgnoreReason> for Refusal {
     }
 }
 
+/// The authority that one element of `keys` yields by itself, whatever stands beside it.
+#[cfg(feature = "server")]
+pub(crate) fn authority(json: &Json) -> Option<Authority> {
+    element(json).ok()
+}
+
 fn element(json: &Json) -> Result<Authority, Refusal> {
     let jwk = json.as_object().ok_or(IgnoreReason::NotAnObject)?;
     if jwk.iter().any(|(name, _)| PRIVATE_MEMBERS.contains(&name)) || text(jwk, "kty") == Some("oct") {
@@ -152,7 +158,7 @@ fn x509(jwk: &Object, kind: &str) -> Result<X509Authority, Refusal> {
 }
 
 /// The first value of `x5c`, decoded (BND-12, BND-14, BND-15).
-fn first_certificate(jwk: &Object) -> Result<Vec<u8>, IgnoreReason> {
+pub(crate) fn first_certificate(jwk: &Object) -> Result<Vec<u8>, IgnoreReason> {
     let chain = jwk.get("x5c").ok_or(IgnoreReason::MissingCertificate)?;
     let chain = chain.as_array().ok_or(IgnoreReason::MalformedX5c)?;
     let first = chain.first().ok_or(IgnoreReason::MissingCertificate)?;

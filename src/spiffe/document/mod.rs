@@ -1,6 +1,6 @@
 //! Bundle documents: a bundle as a JWK Set (Bundle §4), read with tolerance and written without surprises.
 
-pub(super) mod decode;
+pub(crate) mod decode;
 pub(crate) mod ignored;
 pub(crate) mod render;
 #[cfg(test)]
