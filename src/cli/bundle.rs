@@ -1,6 +1,6 @@
 //! `comity bundle`: bundles, and decisions about the held ones.
 
-mod lint;
+pub(super) mod lint;
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use rustls::time_provider::DefaultTimeProvider;
+use serde::Serialize;
 
 use crate::app::system_roots;
 use crate::authorities::bundle_file;
@@ -19,6 +20,7 @@ use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::BundleDocument;
 use crate::spiffe::trust_domain::TrustDomain;
 
+use super::bundle::lint::Report;
 use super::client::ClientError;
 use super::connection::now;
 use super::error::CliError;
@@ -102,11 +104,22 @@ async fn probe(arguments: &Arguments) -> Result<Probe, CliError> {
     let client = EndpointClient::new(ClientLimits::default(), Arc::new(system_roots()), Arc::new(DefaultTimeProvider));
     let mut probe = probing.probe(&client).await;
     probe.judge(&client, &relationships, now()).await;
+    let conformance = probe.document.as_ref().map(|bytes| Report::of(probe.seems_to_be.as_ref(), bytes, now()));
+    let told = Told { probe: &probe, conformance };
     match arguments.output {
-        Format::Text => view::page(&probe, now(), arguments.config.is_some()).print()?,
-        Format::Json => Page::json(&probe)?.print()?,
+        Format::Text => view::page(&told, now(), arguments.config.is_some()).print()?,
+        Format::Json => Page::json(&told)?.print()?,
     }
     Ok(probe)
+}
+
+/// All that a probe has to say.
+#[derive(Serialize)]
+struct Told<'p> {
+    #[serde(flatten)]
+    probe: &'p Probe,
+    /// What other readers will make of the document.
+    conformance: Option<Report>,
 }
 
 fn relationships(arguments: &Arguments) -> Result<Vec<FederationRelationship>, CliError> {

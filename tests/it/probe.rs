@@ -64,6 +64,7 @@ async fn a_web_endpoint_is_shown_with_its_keys_and_what_to_paste() {
         "[no-spiffe-id]",
         "with an entity tag",
         "The bundle: 1 authority, sequence 7",
+        "As other readers find the document, b.example: 0 errors",
         "# the endpoint suggests b.example",
         "profile = \"https_web\"",
         "# compare out of band: x509:",
@@ -72,6 +73,7 @@ async fn a_web_endpoint_is_shown_with_its_keys_and_what_to_paste() {
     }
     let (code, answer) = json_of(&[&web.url()]).await;
     assert_eq!((code, &answer["profiles"][0]["problem"]["code"]), (Some(1), &json!("certificate-rejected")));
+    assert_eq!(answer["conformance"]["errors"], 0, "{answer}");
     assert_eq!(answer["bundle"]["sequence"], 7, "the system's roots don't vouch for it, and it can be looked at");
 }
 

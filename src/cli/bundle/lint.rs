@@ -70,7 +70,7 @@ const MOST_READ: usize = 4 * BundleDocument::MAX_BYTES;
 
 /// All findings about one document, the worst first.
 #[derive(Debug, Serialize)]
-struct Report {
+pub(in crate::cli) struct Report {
     /// As named, or as its CA certificates say.
     trust_domain: Option<TrustDomain>,
     errors: usize,
@@ -80,7 +80,7 @@ struct Report {
 }
 
 impl Report {
-    fn of(trust_domain: Option<&TrustDomain>, bytes: &[u8], now: Timestamp) -> Self {
+    pub(in crate::cli) fn of(trust_domain: Option<&TrustDomain>, bytes: &[u8], now: Timestamp) -> Self {
         // A document never names its domain, and reading it depends on none.
         let named = trust_domain.cloned().unwrap_or_else(nobody);
         let read = BundleDocument::parse(&named, bytes).and_then(|read| Ok((read, Json::parse(bytes)?)));
@@ -99,7 +99,7 @@ impl Report {
         Self { trust_domain, errors, warnings, notes, findings }
     }
 
-    fn page(&self, file: &str) -> Page {
+    pub(in crate::cli) fn page(&self, document: &str) -> Page {
         let mut page = Page::default();
         for finding in &self.findings {
             page.line(finding.to_string());
@@ -109,7 +109,7 @@ impl Report {
         let owner = self.trust_domain.as_ref().map(|domain| format!(", {domain}")).unwrap_or_default();
         let Self { errors, warnings, notes, .. } = *self;
         let counts = [counted(errors, "error"), counted(warnings, "warning"), counted(notes, "note")];
-        page.line(format!("{file}{owner}: {}", counts.join(", ")));
+        page.line(format!("{document}{owner}: {}", counts.join(", ")));
         page
     }
 }

@@ -6,8 +6,11 @@ use crate::cli::relationship_view::{counted, instant};
 use crate::federation::probe::{Probe, Problem, ProfileOutcome, RelationshipOutcome, ShownBundle, ShownCertificate};
 use crate::federation::timestamp::Timestamp;
 
+use super::Told;
+
 /// All of it; `configured` if a configuration was asked as well.
-pub(super) fn page(probe: &Probe, now: Timestamp, configured: bool) -> Page {
+pub(super) fn page(seen: &Told<'_>, now: Timestamp, configured: bool) -> Page {
+    let Told { probe, conformance } = seen;
     let mut page = Page::default();
     connection(probe, &mut page);
     if !probe.certificates.is_empty() {
@@ -21,6 +24,10 @@ pub(super) fn page(probe: &Probe, now: Timestamp, configured: bool) -> Page {
         (Some(shown), _) => bundle(shown, now, &mut page),
         (None, Some(problem)) => page.line(format!("No bundle: {}", told(problem))),
         (None, None) => page.line("No bundle."),
+    }
+    if let Some(report) = conformance {
+        page.line("");
+        page.append(report.page("As other readers find the document"));
     }
     if configured {
         page.line("");
@@ -93,9 +100,6 @@ fn bundle(shown: &ShownBundle, now: Timestamp, page: &mut Page) {
         number(shown.sequence)
     ));
     shown.authorities.iter().for_each(|one| bundle_view::authority(" ", one, now, page));
-    for ignored in &shown.ignored {
-        page.line(format!("  keys[{}] is ignored: {} [{}]", ignored.index, ignored.detail, ignored.code));
-    }
 }
 
 fn relationships(outcomes: &[RelationshipOutcome], page: &mut Page) {

@@ -37,6 +37,8 @@ pub(crate) struct Probe {
     /// Whose bundle it seems to be, by the names in certificates. Nobody vouches for that.
     pub(crate) seems_to_be: Option<TrustDomain>,
     pub(crate) bundle: Option<ShownBundle>,
+    #[serde(skip)]
+    pub(crate) document: Option<Vec<u8>>,
     /// Why there is no bundle to look at.
     pub(crate) problem: Option<Problem>,
     /// What the relationships of a configuration with this URL would make of it.
@@ -138,14 +140,14 @@ fn certificate(der: &CertificateDer<'_>) -> Option<ShownCertificate> {
         GeneralName::IPAddress([a, b, c, d]) => Some(format!("{a}.{b}.{c}.{d}")),
         _ => None,
     };
-    let time = |seconds: i64| Timestamp::from_secs(u64::try_from(seconds).unwrap_or(0));
+
     Some(ShownCertificate {
         fingerprint: Fingerprint::of(der),
         subject: read.subject().to_string(),
         issuer: read.issuer().to_string(),
         names: names.into_iter().flatten().filter_map(name).collect(),
-        not_before: time(read.validity().not_before.timestamp()),
-        not_after: time(read.validity().not_after.timestamp()),
+        not_before: Timestamp::from_signed(read.validity().not_before.timestamp()),
+        not_after: Timestamp::from_signed(read.validity().not_after.timestamp()),
     })
 }
 
