@@ -4,6 +4,7 @@ mod advice;
 mod bundle;
 mod bundle_view;
 mod client;
+mod completion;
 mod config;
 mod connection;
 mod demo;
@@ -11,6 +12,7 @@ mod digest;
 mod doctor;
 mod error;
 mod federation;
+mod man;
 mod output;
 mod pem;
 mod probe;
@@ -23,7 +25,7 @@ mod serve;
 mod verify;
 mod watch;
 
-use std::future::Future;
+use std::future::{self, Future};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -45,6 +47,8 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Completion(arguments) => finish(future::ready(completion::run(&arguments))),
+        Command::Man(arguments) => finish(future::ready(man::run(&arguments))),
     }
 }
 
@@ -78,6 +82,10 @@ enum Command {
     Verify(verify::Arguments),
     /// Check a configuration
     Config(config::Arguments),
+    /// Print the completion script of a shell
+    Completion(completion::Arguments),
+    /// Print the manual page of comity, or write one for each command
+    Man(man::Arguments),
 }
 
 fn finish(work: impl Future<Output = Result<(), CliError>>) -> ExitCode {

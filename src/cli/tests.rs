@@ -49,6 +49,8 @@ fn spires_words_and_ours_are_understood() {
         "comity config check --config comity.toml --output json",
         "comity serve --config comity.toml --ephemeral --set a.b=c=d --set e=f",
         "comity demo --once",
+        "comity completion bash",
+        "comity man --dir /tmp",
     ] {
         assert!(parsed(line).is_ok(), "{line}");
     }
@@ -66,6 +68,8 @@ fn wrong_usage_is_refused() {
         ("comity bundle accept b.example", ErrorKind::MissingRequiredArgument),
         ("comity bundle accept b.example --digest abc", ErrorKind::ValueValidation),
         ("comity serve --set nothing", ErrorKind::ValueValidation),
+        ("comity completion", ErrorKind::MissingRequiredArgument),
+        ("comity completion csh", ErrorKind::InvalidValue),
         ("comity trust-everyone", ErrorKind::InvalidSubcommand),
     ] {
         assert_eq!(parsed(line).map(drop), Err(expected), "{line}");

@@ -21,6 +21,7 @@ mod metrics;
 mod openapi;
 mod own_bundle;
 mod ownership;
+mod packaging;
 mod partner;
 mod policy;
 mod poll;
