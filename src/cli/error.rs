@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use crate::spiffe::trust_domain::TrustDomain;
+
 use super::BAD_CONFIGURATION;
 use super::client::ClientError;
 use super::digest::DigestError;
@@ -23,6 +25,8 @@ pub(super) enum CliError {
     Fetch { code: String, detail: String },
     #[error("{file}: {detail}")]
     UnusableFile { file: String, detail: String },
+    #[error("{trust_domain} is not ready: {}", .reasons.join(", "))]
+    NotReady { trust_domain: TrustDomain, reasons: Vec<String> },
     #[error("nothing was done: the answer was not \"yes\"")]
     NotConfirmed,
     #[error("nobody is there to ask: look at `comity bundle diff` and add --yes")]
@@ -46,6 +50,7 @@ impl CliError {
             Self::Verify(error) => error.code(),
             Self::Fetch { code, .. } => code,
             Self::UnusableFile { .. } => "unusable-file",
+            Self::NotReady { .. } => "not-ready",
             Self::NotConfirmed => "not-confirmed",
             Self::NoTerminal => "no-terminal",
             Self::PooledPem => "pooled-pem",

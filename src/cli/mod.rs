@@ -12,6 +12,7 @@ mod digest;
 mod doctor;
 mod error;
 mod federation;
+mod health;
 mod man;
 mod output;
 mod pem;
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Health(arguments) => finish(health::run(&arguments)),
         Command::Completion(arguments) => finish(future::ready(completion::run(&arguments))),
         Command::Man(arguments) => finish(future::ready(man::run(&arguments))),
     }
@@ -82,6 +84,8 @@ enum Command {
     Verify(verify::Arguments),
     /// Check a configuration
     Config(config::Arguments),
+    /// Ask the running service whether it is ready
+    Health(health::Arguments),
     /// Print the completion script of a shell
     Completion(completion::Arguments),
     /// Print the manual page of comity, or write one for each command

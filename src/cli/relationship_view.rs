@@ -184,14 +184,19 @@ fn overview_row(status: &RelationshipStatus, errors: Errors, now: Timestamp) -> 
     Row::new(cells).with_notes(error.into_iter().chain(notes(status, now)).collect())
 }
 
-fn service_line(service: &ServiceStatus, now: Timestamp, page: &mut Page) {
-    let ready = match service.not_ready.is_empty() {
+/// `ready`, or why not.
+pub(super) fn readiness(service: &ServiceStatus) -> String {
+    match service.not_ready.is_empty() {
         true => "ready".to_owned(),
         false => format!("NOT READY ({})", service.not_ready.join(", ")),
-    };
+    }
+}
+
+fn service_line(service: &ServiceStatus, now: Timestamp, page: &mut Page) {
     page.line(format!(
-        "{}: {ready}, sequence {}, snapshot {}, {}, comity {} up {}",
+        "{}: {}, sequence {}, snapshot {}, {}, comity {} up {}",
         service.trust_domain,
+        readiness(service),
         or_none(service.sequence),
         service.snapshot_generation,
         counted(service.relationships, "relationship"),

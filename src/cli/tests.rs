@@ -49,6 +49,8 @@ fn spires_words_and_ours_are_understood() {
         "comity config check --config comity.toml --output json",
         "comity serve --config comity.toml --ephemeral --set a.b=c=d --set e=f",
         "comity demo --once",
+        "comity health --live --socket /s",
+        "comity health --config comity.toml --output json",
         "comity completion bash",
         "comity man --dir /tmp",
     ] {

@@ -15,6 +15,7 @@ mod documents;
 mod endpoint;
 mod endurance;
 mod examples;
+mod health;
 mod hostile;
 mod lint;
 mod metrics;
