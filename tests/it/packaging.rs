@@ -1,13 +1,15 @@
-//! What is shipped beside the service: its manual and completions. Each must fit the program.
+//! What is shipped beside the service: its manual, completions and image. Each must fit the program.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::process::{Home, run, within};
+use crate::sources::{root, rust_files};
 
 #[tokio::test]
 async fn every_command_has_a_manual_page_with_its_example() {
@@ -56,4 +58,85 @@ async fn shells_get_a_script_that_knows_every_command() {
     bash.stdin.take().unwrap().write_all(script.as_bytes()).await.unwrap();
     let parsed = within(bash.wait_with_output()).await.unwrap();
     assert!(parsed.status.success() && parsed.stderr.is_empty(), "{parsed:?}");
+}
+
+#[test]
+fn the_image_is_pinned_and_is_not_run_by_root() {
+    let image = dockerfile();
+    let rust = format!("rust:{}.0-slim-bookworm AS build", env!("CARGO_PKG_RUST_VERSION"));
+    assert_eq!(
+        image.iter().filter(|(name, _)| name == "FROM").map(|(_, base)| base).collect::<Vec<_>>(),
+        [&rust, "scratch"]
+    );
+    assert_eq!(only(&image, "USER"), "65532:65532");
+    assert!(only(&image, "LABEL").contains(concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"")));
+    let build = image.iter().find(|(name, command)| name == "RUN" && command.starts_with("cargo build")).unwrap();
+    assert!(build.1.contains("--locked --profile dist"), "{build:?}");
+}
+
+#[tokio::test]
+async fn the_image_starts_and_asks_commands_that_exist() {
+    let image = dockerfile();
+    assert_eq!(words(only(&image, "ENTRYPOINT")), ["comity"]);
+    exists(&words(only(&image, "CMD"))).await;
+    let (_, question) = only(&image, "HEALTHCHECK").split_once(" CMD ").unwrap();
+    exists(&words(question)[1..]).await;
+}
+
+#[test]
+fn the_build_context_has_every_file_that_the_program_includes() {
+    let ignore = text(".dockerignore");
+    let sent: Vec<&str> = ignore.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let mut included = vec!["Cargo.lock".to_owned(), "LICENSE".to_owned()];
+    for (file, text) in rust_files("src").iter().filter(|(file, _)| !file.ends_with("fixtures.rs")) {
+        let names = text.split("include_str!(\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        included.extend(names.map(|name| beside(&format!("src/{file}"), name)));
+    }
+    assert!(included.len() > 4, "{included:?}");
+    for path in included {
+        assert!(sent.iter().any(|sent| Path::new(&path).starts_with(sent)), "{path} is not in the build context");
+    }
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// The instructions of the Dockerfile, each on one line.
+fn dockerfile() -> Vec<(String, String)> {
+    let text = text("docker/Dockerfile").replace("\\\n", " ");
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(' ')).map(|(name, rest)| (name.to_owned(), rest.to_owned())).collect()
+}
+
+fn only<'a>(image: &'a [(String, String)], name: &str) -> &'a str {
+    let mut found = image.iter().filter(|(instruction, _)| instruction == name);
+    let (_, arguments) = found.next().unwrap();
+    assert!(found.next().is_none(), "{name} comes twice");
+    arguments
+}
+
+/// The exec form of a command.
+fn words(command: &str) -> Vec<String> {
+    serde_json::from_str(command).unwrap()
+}
+
+/// The program knows the command and each of its options.
+async fn exists(arguments: &[String]) {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).chain(["--help"]).collect();
+    let help = run(&words).await;
+    assert!(words.len() > 1 && help.code == Some(0), "{words:?}: {help:?}");
+}
+
+/// A path as written in a file, from the root.
+fn beside(file: &str, path: &str) -> String {
+    let mut folders: Vec<&str> = file.split('/').collect();
+    folders.pop();
+    for step in path.split('/') {
+        match step {
+            ".." => drop(folders.pop()),
+            step => folders.push(step),
+        }
+    }
+    folders.join("/")
 }
