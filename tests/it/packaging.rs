@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
+use config::{Config, File, FileFormat};
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
@@ -95,6 +97,39 @@ fn the_build_context_has_every_file_that_the_program_includes() {
     assert!(included.len() > 4, "{included:?}");
     for path in included {
         assert!(sent.iter().any(|sent| Path::new(&path).starts_with(sent)), "{path} is not in the build context");
+    }
+}
+
+#[tokio::test]
+async fn the_pair_of_banks_runs_locked_down_with_configurations_and_keys_that_fit() {
+    let home = Home::new("");
+    let made = Command::new(root().join("docker/make-keys")).arg(home.path("secrets")).output().await.unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let again = Command::new(root().join("docker/make-keys")).arg(home.path("secrets")).output().await.unwrap();
+    assert!(!again.status.success(), "keys in use are not replaced");
+    let compose = Config::builder().add_source(File::from_str(&text("docker/compose.yaml"), FileFormat::Yaml));
+    let compose: Value = compose.build().unwrap().try_deserialize().unwrap();
+    for bank in ["bank-a", "bank-b"] {
+        let service = &compose["services"][format!("{bank}.example")];
+        let common = &service["<<"];
+        assert_eq!(common["read_only"], true);
+        assert_eq!(common["cap_drop"], json!(["ALL"]));
+        assert_eq!(common["security_opt"], json!(["no-new-privileges:true"]));
+        assert_eq!(common["healthcheck"]["test"], json!(["CMD", "comity", "health"]));
+        let mounts = [
+            format!("../config/{bank}.toml:/etc/comity/comity.toml:ro"),
+            format!("./secrets/{bank}:/etc/comity/{bank}:ro"),
+            format!("{bank}-state:/var/lib/comity"),
+        ];
+        assert_eq!(service["volumes"], json!(mounts));
+
+        let config = text(&format!("config/{bank}.toml"));
+        let secrets = home.path("secrets").join(bank).display().to_string();
+        home.write(&format!("{bank}.toml"), config.replace(&format!("/etc/comity/{bank}"), &secrets));
+        let file = home.path(&format!("{bank}.toml")).display().to_string();
+        let store = common["environment"]["COMITY__STORE__URL"].as_str().unwrap();
+        let checked = run(&["config", "check", "--config", &file, "--set", &format!("store.url={store}")]).await;
+        assert!(checked.code == Some(0) && checked.out.contains("/var/lib/comity/comity.db"), "{bank}: {checked:?}");
     }
 }
 
