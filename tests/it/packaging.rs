@@ -1,4 +1,4 @@
-//! What is shipped beside the service: its manual, completions and image. Each must fit the program.
+//! What is shipped beside the service: its manual, completions, image and unit. Each must fit the program.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -131,6 +131,19 @@ async fn the_pair_of_banks_runs_locked_down_with_configurations_and_keys_that_fi
         let checked = run(&["config", "check", "--config", &file, "--set", &format!("store.url={store}")]).await;
         assert!(checked.code == Some(0) && checked.out.contains("/var/lib/comity/comity.db"), "{bank}: {checked:?}");
     }
+}
+
+#[tokio::test]
+async fn the_unit_starts_a_command_that_exists_and_not_again_if_its_configuration_is_wrong() {
+    let unit = text("docker/comity.service");
+    let settings: Vec<(&str, &str)> = unit.lines().filter_map(|line| line.split_once('=')).collect();
+    let setting = |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| *value).unwrap();
+    let start: Vec<String> = setting("ExecStart").split(' ').map(str::to_owned).collect();
+    assert_eq!(start[0], "/usr/local/bin/comity");
+    exists(&start[1..]).await;
+    let wrong = run(&["serve", "--config", "/nonexistent/comity.toml"]).await.code.unwrap();
+    assert_eq!(setting("RestartPreventExitStatus"), wrong.to_string());
+    assert_eq!((setting("Type"), setting("StateDirectory")), ("exec", "comity"));
 }
 
 fn text(path: &str) -> String {
