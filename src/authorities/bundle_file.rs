@@ -12,13 +12,26 @@ use super::pem::{self, PemError};
 ///
 /// Whose keys they really are, and whether one is a private key, is for the caller to judge.
 pub(crate) fn read(trust_domain: &TrustDomain, bytes: &[u8]) -> Result<(Bundle, Vec<IgnoredElement>), BundleFileError> {
-    if bytes.trim_ascii_start().first() == Some(&b'{') {
-        let document = BundleDocument::parse(trust_domain, bytes)?;
-        let ignored = document.ignored().to_vec();
-        return Ok((document.into_bundle(), ignored));
+    match bytes.trim_ascii_start().first() {
+        Some(b'{') => read_document(trust_domain, bytes),
+        _ => read_pem(trust_domain, bytes).map(|bundle| (bundle, Vec::new())),
     }
+}
+
+/// The same of a document alone.
+pub(crate) fn read_document(
+    trust_domain: &TrustDomain,
+    bytes: &[u8],
+) -> Result<(Bundle, Vec<IgnoredElement>), BundleFileError> {
+    let document = BundleDocument::parse(trust_domain, bytes)?;
+    let ignored = document.ignored().to_vec();
+    Ok((document.into_bundle(), ignored))
+}
+
+/// The same of PEM alone, of which nothing is ignored.
+pub(crate) fn read_pem(trust_domain: &TrustDomain, bytes: &[u8]) -> Result<Bundle, BundleFileError> {
     let authorities = pem::ca_certificates(bytes)?.into_iter().map(Authority::X509).collect();
-    Ok((Bundle::new(trust_domain.clone(), authorities, None, None), Vec::new()))
+    Ok(Bundle::new(trust_domain.clone(), authorities, None, None))
 }
 
 /// Why a file holds no bundle.

@@ -1,8 +1,10 @@
 //! `comity bundle`: bundles, and decisions about the held ones.
 
+mod convert;
 pub(super) mod lint;
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -38,6 +40,9 @@ enum Command {
     /// Say what readers will make of a bundle document
     #[command(after_help = lint::HELP)]
     Lint(lint::Arguments),
+    /// Spell a bundle as SPIFFE JWKS or as PEM
+    #[command(after_help = convert::HELP)]
+    Convert(convert::Arguments),
 }
 
 /// What the running service is asked.
@@ -130,6 +135,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match command {
         Command::Service(command) => finish(ask(connection, command)),
         Command::Lint(lint) => lint::run(lint, connection.output),
+        Command::Convert(convert) => finish(ready(convert::run(convert))),
     }
 }
 

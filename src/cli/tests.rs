@@ -46,6 +46,8 @@ fn spires_words_and_ours_are_understood() {
         &format!("comity bundle reject b.example --digest sha256:{digest}"),
         "comity bundle lint b.json --trust-domain b.example --output json",
         "comity bundle lint -",
+        "comity bundle convert b.pem --trust-domain b.example --to spiffe --sequence 1 --refresh-hint 300",
+        "comity bundle convert - --trustDomain b.example --from auto --to pem",
         "comity config check --config comity.toml --output json",
         "comity serve --config comity.toml --ephemeral --set a.b=c=d --set e=f",
         "comity demo --once",

@@ -1,7 +1,7 @@
 //! `comity verify`: whether an SVID proves a SPIFFE ID, and if not, why.
 
 mod batch;
-mod bundles;
+pub(super) mod bundles;
 mod chain;
 pub(super) mod error;
 pub(super) mod input;

@@ -10,6 +10,7 @@ mod cli;
 mod clock;
 mod codes;
 mod conformance;
+mod convert;
 mod doctor;
 mod documents;
 mod endpoint;

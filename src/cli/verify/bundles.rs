@@ -1,6 +1,7 @@
 //! Bundles from files, in place of the service's.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -77,7 +78,7 @@ fn read(trust_domain: &TrustDomain, file: &Path) -> Result<Bundle, VerifyError> 
     let bytes = Source::File(file.to_owned()).read_whole(BundleDocument::MAX_BYTES)?;
     let read = bundle_file::read(trust_domain, &bytes);
     let (bundle, ignored) = read.map_err(|reason| VerifyError::Bundle { file: file.display().to_string(), reason })?;
-    warn(file, &bundle, &ignored);
+    warn(file.display(), &bundle, &ignored);
     Ok(bundle)
 }
 
@@ -86,14 +87,14 @@ fn read_map(file: &Path) -> Result<BTreeMap<TrustDomain, Bundle>, VerifyError> {
     let read = BundleMap::parse(&bytes);
     let map = read.map_err(|reason| VerifyError::BundleMap { file: file.display().to_string(), reason })?;
     for (trust_domain, bundle) in map.bundles() {
-        warn(file, bundle, map.ignored().get(trust_domain).map_or(&[], Vec::as_slice));
+        warn(file.display(), bundle, map.ignored().get(trust_domain).map_or(&[], Vec::as_slice));
     }
     Ok(map.bundles().clone())
 }
 
 /// Tells what the service would say of a peer that publishes this.
-fn warn(file: &Path, bundle: &Bundle, ignored: &[IgnoredElement]) {
-    let (file, trust_domain) = (file.display(), bundle.trust_domain());
+pub(in crate::cli) fn warn(file: impl Display, bundle: &Bundle, ignored: &[IgnoredElement]) {
+    let trust_domain = bundle.trust_domain();
     for IgnoredElement { index, reason } in ignored {
         let code = reason.code();
         eprintln!("{}", printable(&format!("warning: {file}, {trust_domain}, keys[{index}]: {reason} [{code}]")));
