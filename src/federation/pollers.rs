@@ -223,7 +223,7 @@ impl Pollers {
         let parameters = relationship.endpoint.parameters();
         let (known, now) = match stored {
             Some(stored) => {
-                let history = self.shared.store.history(domain, HISTORY).await?;
+                let history = self.shared.store.history(domain, None, HISTORY).await?;
                 (Known::restore(stored, &history), self.shared.clock.now())
             }
             None => {

@@ -46,6 +46,7 @@ store_contract!(
     a_refused_commit_changes_nothing,
     a_bundle_is_never_filed_under_another_domain,
     history_is_newest_first_and_limited_by_the_caller,
+    history_goes_on_before_a_revision,
     history_is_capped_by_count,
     history_is_capped_by_size_but_keeps_the_accepted_bundle,
     an_old_accepted_bundle_stays_while_others_only_report,
@@ -61,7 +62,7 @@ store_contract!(
 
 async fn a_new_store_is_empty(store: &dyn Store) {
     assert_eq!(store.load().await.unwrap(), StoredState::default());
-    assert_eq!(store.history(&domain("b"), 10).await.unwrap(), []);
+    assert_eq!(store.history(&domain("b"), None, 10).await.unwrap(), []);
 }
 
 async fn fec_21_an_accepted_bundle_is_loaded_again(store: &dyn Store) {
@@ -207,8 +208,28 @@ async fn history_is_newest_first_and_limited_by_the_caller(store: &dyn Store) {
         store.commit(&accepting(&created, number, &number.to_string())).await.unwrap();
     }
     let expected: Vec<_> = [3, 2].map(|number| revision(&domain("b"), number, &number.to_string())).into();
-    assert_eq!(store.history(&domain("b"), 2).await.unwrap(), expected);
-    assert_eq!(store.history(&domain("b"), 0).await.unwrap(), []);
+    assert_eq!(store.history(&domain("b"), None, 2).await.unwrap(), expected);
+    assert_eq!(store.history(&domain("b"), None, 0).await.unwrap(), []);
+}
+
+async fn history_goes_on_before_a_revision(store: &dyn Store) {
+    let created = store.create(&domain("b"), "").await.unwrap();
+    for number in 1..=4 {
+        store.commit(&accepting(&created, number, "a")).await.unwrap();
+    }
+    store.end(&domain("b")).await.unwrap();
+    for (before, limit, expected) in [
+        (4, 2, &[3, 2][..]),
+        (2, 2, &[1]),
+        (1, 2, &[]),
+        (0, 2, &[]),
+        (5, 1, &[4]),
+        (i64::MAX.unsigned_abs(), 9, &[4, 3, 2, 1]),
+        (u64::MAX, 9, &[4, 3, 2, 1]),
+    ] {
+        let history = store.history(&domain("b"), Some(before), limit).await.unwrap();
+        assert_eq!(history.iter().map(|revision| revision.number).collect::<Vec<_>>(), expected, "before {before}");
+    }
 }
 
 async fn history_is_capped_by_count(store: &dyn Store) {
@@ -319,7 +340,7 @@ async fn domains_do_not_touch_each_other(store: &dyn Store) {
 }
 
 async fn numbers(store: &dyn Store, name: &str) -> Vec<u64> {
-    let history = store.history(&domain(name), u32::MAX).await.unwrap();
+    let history = store.history(&domain(name), None, u32::MAX).await.unwrap();
     history.into_iter().map(|revision| revision.number).collect()
 }
 

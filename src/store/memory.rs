@@ -75,10 +75,17 @@ impl Store for MemoryStore {
         domain.commit(commit, accept, keep_newest(held, self.limits), self.limits)
     }
 
-    async fn history(&self, trust_domain: &TrustDomain, limit: u32) -> Result<Vec<Revision>, StoreError> {
+    async fn history(
+        &self,
+        trust_domain: &TrustDomain,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Revision>, StoreError> {
         let state = self.state();
         let newest_first = state.domains.get(trust_domain).into_iter().flat_map(|domain| domain.history.iter().rev());
-        Ok(newest_first.map(|measured| measured.record.clone()).take(whole(limit)).collect())
+        let records = newest_first.map(|measured| &measured.record);
+        let earlier = records.filter(|revision| before.is_none_or(|before| revision.number < before));
+        Ok(earlier.take(whole(limit)).cloned().collect())
     }
 
     async fn put_clock_mark(&self, seconds: u64) -> Result<(), StoreError> {

@@ -46,8 +46,13 @@ pub(crate) trait Store: Send + Sync {
     /// Writes one outcome; `Superseded` if its incarnation is not the living one.
     async fn commit(&self, commit: &Commit) -> Result<(), StoreError>;
 
-    /// What was ever accepted for the domain and is still kept, newest first, at most `limit`.
-    async fn history(&self, trust_domain: &TrustDomain, limit: u32) -> Result<Vec<Revision>, StoreError>;
+    /// What was ever accepted for the domain before revision `before` and is still kept, newest first, at most `limit`.
+    async fn history(
+        &self,
+        trust_domain: &TrustDomain,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Revision>, StoreError>;
 
     /// Remembers the highest wall-clock time seen, in Unix seconds. Only an operator lowers it.
     async fn put_clock_mark(&self, seconds: u64) -> Result<(), StoreError>;

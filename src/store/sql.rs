@@ -125,8 +125,16 @@ impl Store for SqlStore {
         Ok(tx.commit().await?)
     }
 
-    async fn history(&self, trust_domain: &TrustDomain, limit: u32) -> Result<Vec<Revision>, StoreError> {
-        let rows = self.pool.fetch_all(about(statements::HISTORY, trust_domain).bind(i64::from(limit))).await?;
+    async fn history(
+        &self,
+        trust_domain: &TrustDomain,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Revision>, StoreError> {
+        // No revision has a number that can't be stored.
+        let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+        let asked = about(statements::HISTORY, trust_domain).bind(before).bind(i64::from(limit));
+        let rows = self.pool.fetch_all(asked).await?;
         rows.iter().map(|row| revision_from(row, trust_domain)).collect()
     }
 

@@ -210,7 +210,7 @@ async fn fec_21_what_is_stored_is_what_is_known() {
     for (sequence, fixture) in [(2, 1), (2, 1), (1, 2), (3, 2), (3, 3)] {
         bench.serve(sequence, fixture).await.unwrap();
         let stored = bench.shared.store.load().await.unwrap().relationships.remove(0);
-        let history = bench.shared.store.history(&stored.trust_domain, 1_000).await.unwrap();
+        let history = bench.shared.store.history(&stored.trust_domain, None, 1_000).await.unwrap();
         let mut known = bench.poller.known.clone();
         known.progress.memory = known.accepted.memory.clone();
         assert_eq!(Known::restore(stored, &history), known, "{sequence} {fixture}");

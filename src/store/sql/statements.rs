@@ -46,7 +46,7 @@ pub(super) const ACCEPT: &str = "UPDATE relationships SET accepted_revision = $2
 
 pub(super) const HISTORY: &str = "
     SELECT number, bundle, accepted_at, origin FROM revisions
-    WHERE trust_domain = $1 ORDER BY number DESC LIMIT $2";
+    WHERE trust_domain = $1 AND number < $2 ORDER BY number DESC LIMIT $3";
 
 /// The newest, which is the accepted one, stays whatever its size.
 pub(super) const TRIM_HISTORY: &str = "

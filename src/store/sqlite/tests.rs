@@ -24,7 +24,7 @@ async fn fec_21_a_store_survives_a_restart() {
     let before = filled(&path).await.load().await.unwrap();
     let reopened = open(&path).await.unwrap();
     assert_eq!(reopened.load().await.unwrap(), before);
-    assert_eq!(reopened.history(&domain("b"), 9).await.unwrap().len(), 2);
+    assert_eq!(reopened.history(&domain("b"), None, 9).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ impl Life {
         let commit = before.commit(&story.known, &domain, Origin::Fetch, story.now);
         self.store.commit(&commit).await.unwrap();
         let stored = self.store.load().await.unwrap().relationships.remove(0);
-        let history = self.store.history(&domain, 1_000).await.unwrap();
+        let history = self.store.history(&domain, None, 1_000).await.unwrap();
         let restored = Known::restore(stored, &history).under(&story.relationship.endpoint.parameters());
         story.known.progress.memory = story.known.accepted.memory.clone();
         assert_eq!(restored, story.known, "a restart changes nothing");
