@@ -1,6 +1,7 @@
 //! `comity bundle`: bundles, and decisions about the held ones.
 
 mod convert;
+mod history;
 pub(super) mod lint;
 
 use std::collections::BTreeMap;
@@ -74,6 +75,9 @@ Compare the authorities with what your partner tells you by another way than the
     #[command(after_help = "Example:
   comity bundle reject bank-b.example --digest 3f2a9c01d2e4")]
     Reject(Reject),
+    /// Tell what was accepted when, and what it changed
+    #[command(after_help = history::HELP)]
+    History(history::Arguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -151,6 +155,7 @@ async fn ask(connection: &Connection, command: &ServiceCommand) -> Result<(), Cl
         ServiceCommand::Diff(arguments) => diff(&client, arguments, output).await,
         ServiceCommand::Accept(arguments) => accept(&client, arguments, output).await,
         ServiceCommand::Reject(arguments) => reject(&client, arguments, output).await,
+        ServiceCommand::History(arguments) => history::run(&client, arguments, output).await,
     }
 }
 

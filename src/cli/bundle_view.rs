@@ -105,7 +105,7 @@ fn expires(at: Timestamp, now: Timestamp) -> &'static str {
     }
 }
 
-fn number(number: Option<u64>) -> String {
+pub(super) fn number(number: Option<u64>) -> String {
     number.map_or_else(|| "none".to_owned(), |number| number.to_string())
 }
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::ConfigErrors;
+use crate::federation::history::History;
 use crate::federation::status::{AuthoritySummary, RelationshipStatus, ServiceStatus};
 use crate::http::verification::question::Question;
 use crate::http::verification::verdict::Verdict;
@@ -85,6 +86,17 @@ impl AdminClient {
 
     pub(super) async fn bundle(&self, trust_domain: &TrustDomain) -> Result<FederatedBundle, ClientError> {
         self.get(&format!("/v1/bundles/{trust_domain}")).await
+    }
+
+    /// A page of what was accepted, newest first.
+    pub(super) async fn history(
+        &self,
+        trust_domain: &TrustDomain,
+        before: Option<u64>,
+        limit: u8,
+    ) -> Result<History, ClientError> {
+        let before = before.map(|before| format!("&before={before}")).unwrap_or_default();
+        self.get(&format!("/v1/bundles/{trust_domain}/history?limit={limit}{before}")).await
     }
 
     /// Accepts or rejects exactly the held document with this digest.
@@ -226,7 +238,8 @@ fn body(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, ClientError> {
 /// `.` and `..` are trust domain names, but a URL drops them from its path.
 fn url_of(path: &str) -> Result<Url, ClientError> {
     let url = Url::parse("http://localhost").and_then(|base| base.join(path)).ok();
-    url.filter(|url| url.path() == path).ok_or_else(|| ClientError::Unaddressable { path: path.to_owned() })
+    let (plain, _) = path.split_once('?').unwrap_or((path, ""));
+    url.filter(|url| url.path() == plain).ok_or_else(|| ClientError::Unaddressable { path: path.to_owned() })
 }
 
 async fn bounded(mut response: Response) -> Result<Option<Vec<u8>>, ClientError> {

@@ -44,6 +44,7 @@ fn spires_words_and_ours_are_understood() {
         "comity bundle diff b.example --digest abcdef012345",
         &format!("comity bundle accept b.example --digest {digest} --yes"),
         &format!("comity bundle reject b.example --digest sha256:{digest}"),
+        "comity bundle history b.example --before 7 --limit 100",
         "comity bundle lint b.json --trust-domain b.example --output json",
         "comity bundle lint -",
         "comity bundle convert b.pem --trust-domain b.example --to spiffe --sequence 1 --refresh-hint 300",

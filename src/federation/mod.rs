@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub(crate) mod counters;
 pub(crate) mod early_poll;
 pub(crate) mod endpoint_client;
+pub(crate) mod history;
 pub(crate) mod hold;
 pub(crate) mod known;
 pub(crate) mod order;
@@ -36,6 +37,7 @@ use crate::store::error::StoreError;
 use crate::verify::verifier::Verifier;
 
 use self::counters::Counters;
+use self::history::History;
 use self::order::{Order, OrderError};
 use self::poller::Shared;
 use self::pollers::{Handle, Handles};
@@ -145,6 +147,20 @@ impl Federation {
     /// Documents that wait for a decision, newest last.
     pub(crate) fn held(&self, domain: &TrustDomain) -> Result<Vec<HeldStatus>, FederationError> {
         Ok(self.relationship(domain)?.held)
+    }
+
+    /// What was accepted of the domain before revision `before`, also by a relationship that has ended.
+    pub(crate) async fn history(
+        &self,
+        domain: &TrustDomain,
+        before: Option<u64>,
+        limit: u8,
+    ) -> Result<History, FederationError> {
+        let kept = self.inner.shared.store.history(domain, before, u32::from(limit) + 1).await?;
+        if kept.is_empty() {
+            self.handle(domain)?;
+        }
+        Ok(History::page(&kept, usize::from(limit)))
     }
 
     /// The time to judge by, which never goes back.

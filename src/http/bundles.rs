@@ -1,5 +1,7 @@
 //! `/v1/bundle` and `/v1/bundles`: our bundle, the accepted ones, and what waits for a decision.
 
+mod history;
+
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::{Data, Json, Query, ServiceConfig};
@@ -23,6 +25,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(read("/v1/bundles", list))
         .service(read("/v1/bundles/{trust_domain}", show))
         .service(read("/v1/bundles/{trust_domain}/held", held))
+        .service(read("/v1/bundles/{trust_domain}/history", history::show))
         .service(order("/v1/bundles/{trust_domain}/accept", accept))
         .service(order("/v1/bundles/{trust_domain}/reject", reject));
 }

@@ -198,6 +198,7 @@ async fn looks(home: &Home) -> Vec<(Vec<&'static str>, Finished)> {
         &["bundle", "list"],
         &["bundle", "list", "b.example", "--format", "spiffe"],
         &["bundle", "diff", "b.example"],
+        &["bundle", "history", "b.example"],
     ] {
         for output in ["pretty", "json"] {
             let command = [command, &["--output", output]].concat();

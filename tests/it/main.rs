@@ -17,6 +17,7 @@ mod endpoint;
 mod endurance;
 mod examples;
 mod health;
+mod history;
 mod hostile;
 mod lint;
 mod metrics;

@@ -48,6 +48,10 @@ const READS: &[(&str, &str, &str, u16)] = &[
     (HELD, "GET", "/v1/bundles/b.example/held", 200),
     (HELD, "HEAD", "/v1/bundles/b.example/held", 200),
     (HELD, "GET", "/v1/bundles/c.example/held", 404),
+    (HISTORY, "GET", "/v1/bundles/b.example/history?before=7&limit=100", 200),
+    (HISTORY, "GET", "/v1/bundles/b.example/history?limit=101", 400),
+    (HISTORY, "GET", "/v1/bundles/c.example/history", 404),
+    (HISTORY, "HEAD", "/v1/bundles/b.example/history", 200),
 ];
 
 #[tokio::test]
@@ -68,6 +72,7 @@ async fn every_documented_operation_answers_as_documented() {
         (VERIFY_JWT, "POST", VERIFY_JWT, json!({ "token": "x.y.z", "audience": ["a"], "explain": true }), 200),
         (VERIFY_JWT, "POST", VERIFY_JWT, json!([{ "token": "", "audience": ["a"], "id": "x" }]), 200),
         (VERIFY_JWT, "POST", VERIFY_JWT, json!({ "token": "x.y.z", "audience": [] }), 400),
+        (HISTORY, "GET", "/v1/bundles/b.example/history", Value::Null, 200),
         (BUNDLE, "GET", "/v1/bundles/b.example", Value::Null, 200),
         (BUNDLE, "HEAD", "/v1/bundles/b.example", Value::Null, 200),
         (BUNDLE, "GET", "/v1/bundles/c.example", Value::Null, 404),
@@ -309,6 +314,7 @@ const ONE: &str = "/v1/relationships/{trust_domain}";
 const REFRESH: &str = "/v1/relationships/{trust_domain}/refresh";
 const BUNDLE: &str = "/v1/bundles/{trust_domain}";
 const HELD: &str = "/v1/bundles/{trust_domain}/held";
+const HISTORY: &str = "/v1/bundles/{trust_domain}/history";
 const VERIFY_X509: &str = "/v1/verify/x509-svid";
 const VERIFY_JWT: &str = "/v1/verify/jwt-svid";
 const ACCEPT: &str = "/v1/bundles/{trust_domain}/accept";
