@@ -10,21 +10,17 @@ use rustls::time_provider::DefaultTimeProvider;
 use serde::Serialize;
 
 use crate::app::system_roots;
-use crate::authorities::bundle_file;
 use crate::config::{load, process_environment, read_roots};
 use crate::federation::endpoint_client::{ClientLimits, EndpointClient};
 use crate::federation::probe::{Probe, Probing};
 use crate::federation::relationship::{EndpointUrl, FederationRelationship};
-use crate::files::trusted;
-use crate::spiffe::bundle::Bundle;
-use crate::spiffe::document::BundleDocument;
-use crate::spiffe::trust_domain::TrustDomain;
 
 use super::bundle::lint::Report;
 use super::client::ClientError;
 use super::connection::now;
 use super::error::CliError;
 use super::output::{Format, Page};
+use super::verify::bundles::BundleFile;
 use super::{BAD_CONFIGURATION, block_on};
 
 /// Look at a bundle endpoint before there is a relationship with it
@@ -37,8 +33,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     root_certificates: Option<PathBuf>,
     /// The bundle of its trust domain, known by another way: SPIFFE JWKS or PEM
-    #[arg(long, value_name = "TRUST_DOMAIN=FILE", value_parser = known)]
-    bundle: Option<Known>,
+    #[arg(long, value_name = "TRUST_DOMAIN=FILE")]
+    bundle: Option<BundleFile>,
     /// A configuration: what would its relationships with this URL make of the bundle?
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -58,18 +54,6 @@ const HELP: &str = "Examples:
 Nothing that is shown is trusted, and nothing is kept: compare fingerprints with what your partner tells you by
 another way. Exits with 0 if a relationship is possible, with 1 if not, with 2 on wrong usage and with 64 if the
 configuration is wrong.";
-
-#[derive(Clone, Debug)]
-struct Known {
-    trust_domain: TrustDomain,
-    file: PathBuf,
-}
-
-fn known(text: &str) -> Result<Known, String> {
-    let usage = || "write it as TRUST_DOMAIN=FILE, as in bank-b.example=bank-b.jwks.json".to_owned();
-    let (name, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or_else(usage)?;
-    Ok(Known { trust_domain: name.parse().map_err(|error| format!("{error}"))?, file: file.into() })
-}
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match block_on(probe(arguments)) {
@@ -91,14 +75,15 @@ const UNUSABLE_INPUT: u8 = 2;
 
 async fn probe(arguments: &Arguments) -> Result<Probe, CliError> {
     let relationships = relationships(arguments)?;
+    let unusable = |file: &PathBuf, detail| CliError::UnusableFile { file: file.display().to_string(), detail };
     let roots = match &arguments.root_certificates {
-        Some(file) => Some(Arc::new(read_roots(file).map_err(|detail| unreadable(file, &detail))?)),
+        Some(file) => Some(Arc::new(read_roots(file).map_err(|detail| unusable(file, detail))?)),
         None => None,
     };
     let probing = Probing {
         url: arguments.url.clone(),
         roots,
-        known: arguments.bundle.as_ref().map(bundle).transpose()?,
+        known: arguments.bundle.as_ref().map(BundleFile::read).transpose()?.map(Arc::new),
         allow_link_local: arguments.allow_link_local,
     };
     let client = EndpointClient::new(ClientLimits::default(), Arc::new(system_roots()), Arc::new(DefaultTimeProvider));
@@ -126,15 +111,4 @@ fn relationships(arguments: &Arguments) -> Result<Vec<FederationRelationship>, C
     let Some(file) = &arguments.config else { return Ok(Vec::new()) };
     let config = load(Some(file), &process_environment(), &[]).map_err(ClientError::Config)?;
     Ok(config.relationships.clone())
-}
-
-fn bundle(known: &Known) -> Result<Arc<Bundle>, CliError> {
-    let bytes = trusted::read(&known.file, BundleDocument::MAX_BYTES);
-    let bytes = bytes.map_err(|error| unreadable(&known.file, &error.to_string()))?;
-    let read = bundle_file::read(&known.trust_domain, &bytes);
-    Ok(Arc::new(read.map_err(|error| unreadable(&known.file, &error.to_string()))?.0))
-}
-
-fn unreadable(file: &std::path::Path, detail: &str) -> CliError {
-    CliError::UnusableFile { file: file.display().to_string(), detail: detail.to_owned() }
 }

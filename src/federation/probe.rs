@@ -18,9 +18,10 @@ use super::ownership::KeyOwners;
 use super::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl, FederationRelationship};
 use super::timestamp::Timestamp;
 
+pub(crate) use self::report::named_by;
 pub(crate) use self::report::{Probe, Problem, ProfileOutcome, RelationshipOutcome, ShownBundle, ShownCertificate};
 
-use self::report::{certificates, named_by};
+use self::report::certificates;
 
 /// What to look at, and with what.
 pub(crate) struct Probing {
@@ -63,7 +64,9 @@ impl Probing {
             elapsed_ms: u64::try_from(record.elapsed.as_millis()).unwrap_or(u64::MAX),
             certificates: record.shown.iter().flat_map(certificates).collect(),
             profiles,
-            seems_to_be: endpoint_id.map(|id| id.trust_domain().clone()).or_else(|| named_by(document.as_ref()?)),
+            seems_to_be: endpoint_id
+                .map(|id| id.trust_domain().clone())
+                .or_else(|| named_by(document.as_ref()?.bundle())),
             bundle: document.as_ref().map(ShownBundle::of),
             document: looked.ok().map(|(bytes, _)| bytes),
             problem,

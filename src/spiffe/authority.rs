@@ -246,11 +246,6 @@ impl X509Authority {
         self.facts.has_key_usage
     }
 
-    /// Whether it bears a `spiffe` URI at all, whosoever.
-    pub fn bears_spiffe_uri(&self) -> bool {
-        !self.facts.spiffe_uris.is_empty()
-    }
-
     /// The first `spiffe` URI, its scheme in any case, that is not exactly the root ID of `domain`
     /// (a trailing slash is tolerated, as the standard's own example has one).
     pub fn foreign_spiffe_uri(&self, domain: &TrustDomain) -> Option<&str> {

@@ -17,14 +17,13 @@ use crate::cli::error::CliError;
 use crate::cli::output::{Format, Page};
 use crate::cli::relationship_view::counted;
 use crate::cli::verify::input::Source;
+use crate::federation::probe::named_by;
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::authority::Authority;
-use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::decode::authority;
 use crate::spiffe::document::ignored::IgnoreReason;
 use crate::spiffe::json::Json;
-use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use self::finding::{Finding, Place, Severity};
@@ -87,7 +86,7 @@ impl Report {
         let (trust_domain, mut findings) = match read {
             Err(error) => (trust_domain.cloned(), vec![refusals::refused(&error)]),
             Ok((document, json)) => {
-                let owner = trust_domain.cloned().or_else(|| owner(document.bundle()));
+                let owner = trust_domain.cloned().or_else(|| named_by(document.bundle()));
                 let mut findings = document::findings(&document, &json, bytes.len(), now);
                 findings.extend(of_elements(&document, &json, owner.as_ref(), now));
                 (owner, findings)
@@ -112,13 +111,6 @@ impl Report {
         page.line(format!("{document}{owner}: {}", counts.join(", ")));
         page
     }
-}
-
-/// The trust domain of the first SPIFFE ID that a CA certificate bears.
-fn owner(bundle: &Bundle) -> Option<TrustDomain> {
-    let uri = bundle.authorities().x509().find_map(|ca| ca.foreign_spiffe_uri(bundle.trust_domain()))?;
-    let id: SpiffeId = uri.strip_suffix('/').unwrap_or(uri).parse().ok()?;
-    Some(id.trust_domain().clone())
 }
 
 /// A name that no domain has a use for.

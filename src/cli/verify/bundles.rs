@@ -31,7 +31,7 @@ pub(super) struct BundleFiles {
 
 /// `TRUST_DOMAIN=FILE`.
 #[derive(Clone, Debug)]
-struct BundleFile {
+pub(in crate::cli) struct BundleFile {
     trust_domain: TrustDomain,
     file: PathBuf,
 }
@@ -47,6 +47,13 @@ impl FromStr for BundleFile {
     }
 }
 
+impl BundleFile {
+    /// Its bundle; what is odd is told on standard error.
+    pub(in crate::cli) fn read(&self) -> Result<Bundle, VerifyError> {
+        read(&self.trust_domain, &self.file)
+    }
+}
+
 impl BundleFiles {
     /// A snapshot of them, each without end and under no number of ours; none if there are none.
     ///
@@ -59,8 +66,9 @@ impl BundleFiles {
             Some(file) => read_map(file)?,
             None => BTreeMap::new(),
         };
-        for BundleFile { trust_domain, file } in &self.bundle {
-            if bundles.insert(trust_domain.clone(), read(trust_domain, file)?).is_some() {
+        for bundle in &self.bundle {
+            let trust_domain = &bundle.trust_domain;
+            if bundles.insert(trust_domain.clone(), bundle.read()?).is_some() {
                 return Err(VerifyError::TwoBundles { trust_domain: trust_domain.clone() });
             }
         }

@@ -11,6 +11,8 @@ use x509_parser::prelude::FromDer as _;
 use crate::federation::endpoint_client::{FetchError, Shown};
 use crate::federation::status::{AuthoritySummary, IgnoredStatus};
 use crate::federation::timestamp::Timestamp;
+use crate::spiffe::authority::X509Authority;
+use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::BundleDocument;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::spiffe_id::SpiffeId;
@@ -151,11 +153,9 @@ fn certificate(der: &CertificateDer<'_>) -> Option<ShownCertificate> {
     })
 }
 
-/// The one domain that the document's CA certificates name.
-pub(super) fn named_by(document: &BundleDocument) -> Option<TrustDomain> {
-    let authorities = document.bundle().authorities();
-    let mut names =
-        authorities.x509().flat_map(|authority| authority.spiffe_uris()).filter_map(|uri| uri.parse::<SpiffeId>().ok());
-    let first = names.next()?.trust_domain().clone();
-    names.all(|id| *id.trust_domain() == first).then_some(first)
+/// The trust domain of the first SPIFFE ID that a CA certificate bears.
+pub(crate) fn named_by(bundle: &Bundle) -> Option<TrustDomain> {
+    let mut uris = bundle.authorities().x509().flat_map(X509Authority::spiffe_uris);
+    let id = uris.find_map(|uri| uri.strip_suffix('/').unwrap_or(uri).parse::<SpiffeId>().ok())?;
+    Some(id.trust_domain().clone())
 }

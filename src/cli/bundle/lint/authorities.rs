@@ -40,7 +40,7 @@ fn dates(certificate: &X509Authority, now: Timestamp) -> Option<Oddity> {
 
 fn form(certificate: &X509Authority) -> [Option<Oddity>; 3] {
     [
-        (!certificate.bears_spiffe_uri()).then_some(Oddity::NoSpiffeId),
+        certificate.spiffe_uris().next().is_none().then_some(Oddity::NoSpiffeId),
         (!certificate.has_key_usage()).then_some(Oddity::NoKeyUsage),
         (!is_self_signed(certificate)).then_some(Oddity::NotSelfSigned),
     ]
