@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::spiffe::authority::X509Authority;
-use crate::spiffe::bundle::Authorities;
-use crate::spiffe::bundle::Bundle;
+use crate::spiffe::bundle::{Authorities, Bundle};
 use crate::spiffe::document::render::{WitAuthorities, render};
 use crate::spiffe::fixtures::FIXTURES;
 use crate::spiffe::public_key::Fingerprint;
