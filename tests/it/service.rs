@@ -126,7 +126,8 @@ impl Service {
         let listeners = app.addresses().iter().copied().collect();
         let mut served = JoinSet::new();
         served.spawn(app.run(stop.clone().cancelled_owned()));
-        let admin = reqwest::Client::builder().unix_socket(self.path("admin.sock")).build().unwrap();
+        let admin =
+            reqwest::Client::builder().unix_socket(self.path("admin.sock")).pool_max_idle_per_host(0).build().unwrap();
         self.running = Some(Running { listeners, admin, trust, verifier, stop, served });
         Ok(())
     }
