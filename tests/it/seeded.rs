@@ -22,7 +22,7 @@ const NIGHTLY_ROUNDS: usize = 20;
 const PROMPT: Duration = Duration::from_secs(8);
 
 #[tokio::test]
-async fn fec_25_to_27_liars_by_seed_harm_nobody_and_prove_nothing() {
+async fn fec_25_26_liars_by_seed_harm_nobody_and_prove_nothing() {
     let rounds = std::env::var_os("COMITY_NIGHTLY").map_or(1, |_| NIGHTLY_ROUNDS);
     let (cas, healthy) = domains::<HEALTHY>("well").await;
     let (liar_cas, liars) = domains::<LIARS>("liar").await;
