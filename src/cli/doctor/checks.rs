@@ -165,7 +165,8 @@ pub(super) async fn endpoint(
 ) -> Finding {
     let about = format!("endpoint {url}");
     let known = own.map(|own| Arc::new(own.bundle().clone()));
-    let probing = Probing { url, roots, known, allow_link_local: true };
+    // An address that we listen on may be link-local; what a URL of others redirects to may not (FEC-30).
+    let probing = Probing { url, roots, known, allow_link_local: !is_public };
     let probe = probing.probe(client).await;
     match (&probe.bundle, &probe.problem) {
         (_, Some(problem)) => Finding::bad(about, &problem.code, &*problem.detail),
