@@ -15,11 +15,11 @@ use crate::federation::endpoint_client::{ClientLimits, EndpointClient};
 use crate::federation::relationship::EndpointUrl;
 
 use super::advice::{advice, wrapped};
+use super::block_on;
 use super::client::{AdminClient, ClientError};
 use super::connection::now;
 use super::error::CliError;
 use super::output::{Format, Page};
-use super::{BAD_CONFIGURATION, block_on};
 
 /// Look for what is wrong with our own service, or soon will be
 #[derive(Debug, clap::Args)]
@@ -70,17 +70,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match block_on(examine(arguments)) {
         Ok(findings) if findings.iter().all(|finding| finding.code.is_none()) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
-        Err(error) => {
-            error.say();
-            ExitCode::from(match error {
-                CliError::Client(ClientError::Config(_)) => BAD_CONFIGURATION,
-                _ => UNUSABLE_INPUT,
-            })
-        }
+        Err(error) => error.report_beside_answers(),
     }
 }
-
-const UNUSABLE_INPUT: u8 = 2;
 
 async fn examine(arguments: &Arguments) -> Result<Vec<Finding>, CliError> {
     let config = load(Some(&arguments.config), &process_environment(), &[]).map_err(ClientError::Config)?;

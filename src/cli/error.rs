@@ -11,6 +11,9 @@ use super::digest::DigestError;
 use super::output::printable;
 use super::verify::error::VerifyError;
 
+/// Exit code for an answer that could not be given, as for wrong usage.
+const NO_ANSWER: u8 = 2;
+
 /// What a command can fail with, clap's own usage errors left aside.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -58,6 +61,15 @@ impl CliError {
             Self::Json(_) => "malformed-json",
             Self::Output(_) => "output-failed",
         }
+    }
+
+    /// Says it, for a command whose own answer takes the exit codes 0 and 1: 64 for a wrong configuration, else 2.
+    pub(super) fn report_beside_answers(&self) -> ExitCode {
+        self.say();
+        ExitCode::from(match self {
+            Self::Client(ClientError::Config(_)) => BAD_CONFIGURATION,
+            _ => NO_ANSWER,
+        })
     }
 
     /// Says it on standard error, unless the reader of our output has simply gone away.

@@ -15,13 +15,13 @@ use crate::federation::endpoint_client::{ClientLimits, EndpointClient};
 use crate::federation::probe::{Probe, Probing};
 use crate::federation::relationship::{EndpointUrl, FederationRelationship};
 
+use super::block_on;
 use super::bundle::lint::Report;
 use super::client::ClientError;
 use super::connection::now;
 use super::error::CliError;
 use super::output::{Format, Page};
 use super::verify::bundles::BundleFile;
-use super::{BAD_CONFIGURATION, block_on};
 
 /// Look at a bundle endpoint before there is a relationship with it
 #[derive(Debug, clap::Args)]
@@ -61,17 +61,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         },
-        Err(error) => {
-            error.say();
-            ExitCode::from(match error {
-                CliError::Client(ClientError::Config(_)) => BAD_CONFIGURATION,
-                _ => UNUSABLE_INPUT,
-            })
-        }
+        Err(error) => error.report_beside_answers(),
     }
 }
-
-const UNUSABLE_INPUT: u8 = 2;
 
 async fn probe(arguments: &Arguments) -> Result<Probe, CliError> {
     let relationships = relationships(arguments)?;
