@@ -44,6 +44,7 @@ async fn fes_15_our_own_endpoint_is_fetched_as_a_peer_would() {
     for (answer, code) in [
         (Answer::ok(document_of(1, &[&Ca::of("a.example")])), "other-bundle-served"),
         (Answer::status(502, "no"), "unexpected-status"),
+        (Answer::redirect(302, "https://169.254.169.254/"), "address-refused"),
     ] {
         stranger.answer(answer);
         assert_eq!(codes(&publisher, stranger.address()).await, [code]);

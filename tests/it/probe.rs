@@ -133,6 +133,7 @@ async fn redirects_are_followed_and_told_and_what_is_no_bundle_is_named() {
         (Answer::endless(), "body-too-large"),
         (Answer::gzip_bomb(1 << 30), "body-too-large"),
         (Answer::redirect(302, "http://127.0.0.1/"), "redirect-refused"),
+        (Answer::redirect(302, "https://169.254.169.254/"), "address-refused"),
         (Answer::raw("SSH-2.0-x\r\n\r\n"), "bad-response"),
     ] {
         web.peer.answer(answer);
