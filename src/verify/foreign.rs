@@ -1,8 +1,6 @@
 //! Which other domain's authority may have signed what is unknown here.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use rpds::{HashTrieMapSync, RedBlackTreeSetSync};
 
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -16,12 +14,9 @@ use super::x509::{Svid, Usage};
 /// Domains by the subjects and key identifiers of their authorities. A hint for messages, never for verdicts.
 ///
 /// Whoever makes a snapshot keeps it, changing what has changed: no verification waits for it. Clones share what is
-/// the same in both.
+/// the same in both, and many domains may share one hint (all CAs of SPIRE have the same subject by default).
 #[derive(Clone, Debug, Default)]
-pub(super) struct HintIndex(BTreeMap<u8, Arc<Shard>>);
-
-/// Domains in order.
-type Shard = HashMap<Hint, Vec<TrustDomain>>;
+pub(super) struct HintIndex(HashTrieMapSync<Hint, RedBlackTreeSetSync<TrustDomain>>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Hint {
@@ -31,22 +26,21 @@ enum Hint {
 
 impl HintIndex {
     pub(super) fn add(&mut self, domain: &DomainTrust) {
-        let trust_domain = domain.bundle().trust_domain();
         for hint in hints_of(domain) {
-            let known = Arc::make_mut(self.0.entry(shard_of(&hint)).or_default()).entry(hint).or_default();
-            if let Err(place) = known.binary_search(trust_domain) {
-                known.insert(place, trust_domain.clone());
-            }
+            let mut known = self.0.get(&hint).cloned().unwrap_or_default();
+            known.insert_mut(domain.bundle().trust_domain().clone());
+            self.0.insert_mut(hint, known);
         }
     }
 
     pub(super) fn remove(&mut self, domain: &DomainTrust) {
         for hint in hints_of(domain) {
-            let Some(shard) = self.0.get_mut(&shard_of(&hint)).map(Arc::make_mut) else { continue };
-            let Some(known) = shard.get_mut(&hint) else { continue };
-            known.retain(|known| known != domain.bundle().trust_domain());
-            if known.is_empty() {
-                shard.remove(&hint);
+            let Some(known) = self.0.get(&hint).map(|known| known.remove(domain.bundle().trust_domain())) else {
+                continue;
+            };
+            self.0.remove_mut(&hint);
+            if !known.is_empty() {
+                self.0.insert_mut(hint, known);
             }
         }
     }
@@ -54,7 +48,7 @@ impl HintIndex {
     /// Domains that the issuer of `certificate` may be in, those first that its key identifier points at.
     fn issuers<'i>(&'i self, certificate: &Certificate<'_>) -> impl Iterator<Item = &'i TrustDomain> + use<'i> {
         let hints = hints(certificate.extensions.authority_key_id.as_deref(), &certificate.issuer.der);
-        hints.filter_map(|hint| self.0.get(&shard_of(&hint))?.get(&hint)).flat_map(|known| known.iter().take(FIRST))
+        hints.filter_map(|hint| self.0.get(&hint)).flat_map(|known| known.iter().take(FIRST))
     }
 }
 
@@ -95,13 +89,6 @@ fn hints_of(domain: &DomainTrust) -> impl Iterator<Item = Hint> {
 fn hints(key_id: Option<&[u8]>, name: &[u8]) -> impl Iterator<Item = Hint> + use<> {
     let key_id = key_id.map(|key_id| Hint::KeyId(key_id.into()));
     key_id.into_iter().chain([Hint::Subject(name.into())])
-}
-
-/// So small that to change one costs little, whatever the number of domains.
-fn shard_of(hint: &Hint) -> u8 {
-    let mut hasher = DefaultHasher::new();
-    hint.hash(&mut hasher);
-    hasher.finish().to_be_bytes()[0]
 }
 
 #[cfg(test)]

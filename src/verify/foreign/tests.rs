@@ -2,6 +2,8 @@ use rcgen::CertificateParams;
 
 use super::super::rejection::Rejection;
 use super::super::testing::{Ca, NOW, bundle, leaf_params, time};
+use std::collections::BTreeMap;
+
 use super::*;
 
 const ID: &str = "spiffe://a/x";
@@ -65,8 +67,9 @@ fn an_index_that_is_kept_is_one_that_is_made_anew() {
         };
         let anew = TrustSnapshot::new(1, current.iter().map(|(name, cas)| trust(name, cas)));
         let flat = |snapshot: &TrustSnapshot| {
-            let shards = snapshot.hints().0.values().flat_map(|shard| shard.iter());
-            let mut all: Vec<_> = shards.map(|(hint, known)| format!("{hint:?} {known:?}")).collect();
+            let hints = snapshot.hints().0.iter();
+            let mut all: Vec<_> =
+                hints.map(|(hint, known)| format!("{hint:?} {:?}", known.iter().collect::<Vec<_>>())).collect();
             all.sort();
             all
         };
