@@ -26,6 +26,7 @@ use crate::federation::clock::Clock;
 use crate::federation::counters::Counters;
 use crate::federation::early_poll::EarlyPolls;
 use crate::federation::endpoint_client::{ClientLimits, EndpointClient};
+use crate::federation::places::Places;
 use crate::federation::poller::Shared;
 use crate::federation::pollers::{Handles, Pollers, Relationships};
 use crate::federation::publisher::Publisher;
@@ -81,6 +82,7 @@ impl App {
             clock: clock.clone(),
             counters: Counters::default(),
             early_polls: EarlyPolls::default(),
+            places: Places::default(),
         });
         let publisher = Arc::new(Publisher::new(&config.trust_domain, config.refresh_hint, &shared));
         if let Some(own) = state.own {

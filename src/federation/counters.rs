@@ -3,22 +3,38 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::rejection::Rejection;
 use crate::verify::verified::Verified;
 
 /// What polling and verifying count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
     /// Outcomes of polls.
     pub(crate) polls: Tally<TrustDomain>,
     /// Elements of documents that were ignored, each time again (OUT-03).
     pub(crate) elements: Tally<TrustDomain>,
+    /// Seconds from when a poll was due to when it began.
+    pub(crate) lateness: Histogram,
     /// Verdicts: `accepted`, or why not.
     pub(crate) verdicts: Tally<SvidType>,
     /// What issuers must and did not, in SVIDs that were accepted all the same.
     pub(crate) lapses: Tally<TrustDomain>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            polls: Tally::default(),
+            elements: Tally::default(),
+            lateness: Histogram::new(exponential_buckets(SHORTEST_LATENESS, 2.0, 16)),
+            verdicts: Tally::default(),
+            lapses: Tally::default(),
+        }
+    }
 }
 
 impl Counters {
@@ -53,3 +69,6 @@ impl<N: Clone + Ord> Tally<N> {
         counts.iter().map(|((name, code), count)| (name.clone(), *code, *count)).collect()
     }
 }
+
+/// Seconds; each bucket is twice as long, the last bounded one 32 times 1.024 s.
+const SHORTEST_LATENESS: f64 = 0.001;

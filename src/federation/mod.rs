@@ -13,6 +13,7 @@ pub(crate) mod order;
 pub(crate) mod outcome;
 pub(crate) mod ownership;
 pub(crate) mod past;
+pub(crate) mod places;
 pub(crate) mod poller;
 pub(crate) mod pollers;
 pub(crate) mod probe;
@@ -88,15 +89,14 @@ impl Federation {
         let own = inner.publisher.own();
         let now = inner.shared.clock.now();
         let new_keys = own.iter().flat_map(|own| warnings::of_own(own, now));
-        let relationships = self.relationships();
-        let claims = view::claims(&relationships).remove(&inner.trust_domain).unwrap_or_default();
+        let claims = view::claims(&inner.handles).remove(&inner.trust_domain).unwrap_or_default();
         ServiceStatus {
             trust_domain: inner.trust_domain.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: inner.started,
             sequence: own.as_ref().and_then(|own| own.bundle.sequence()),
             snapshot_generation: inner.shared.feed.snapshot().generation(),
-            relationships: relationships.len(),
+            relationships: inner.handles.len(),
             not_ready: self.not_ready().into_iter().map(str::to_owned).collect(),
             warnings: inner.problems.borrow().iter().cloned().chain(new_keys).chain(claims).collect(),
         }
@@ -117,23 +117,26 @@ impl Federation {
 
     /// All relationships, by name.
     pub(crate) fn relationships(&self) -> Vec<RelationshipStatus> {
-        let now = self.inner.shared.clock.now();
-        let snapshot = self.inner.shared.feed.snapshot();
-        let status = |handle: &Handle| {
-            let trusted = snapshot.domain(&handle.relationship.trust_domain).map(|trust| &**trust.bundle());
-            view::status(&handle.relationship, &handle.seen.load(), trusted, now)
-        };
-        let mut all: Vec<_> = self.inner.handles.all().iter().map(status).collect();
-        let claims = view::claims(&all);
-        for status in &mut all {
-            status.warnings.extend(claims.get(&status.trust_domain).into_iter().flatten().cloned());
-        }
-        all
+        self.statuses(&self.inner.handles.all())
     }
 
     pub(crate) fn relationship(&self, domain: &TrustDomain) -> Result<RelationshipStatus, FederationError> {
-        let found = self.relationships().into_iter().find(|status| status.trust_domain == *domain);
-        found.ok_or_else(|| FederationError::UnknownTrustDomain(domain.clone()))
+        let mut one = self.statuses(&[self.handle(domain)?]);
+        Ok(one.remove(0))
+    }
+
+    fn statuses(&self, handles: &[Handle]) -> Vec<RelationshipStatus> {
+        let now = self.inner.shared.clock.now();
+        let snapshot = self.inner.shared.feed.snapshot();
+        let claims = view::claims(&self.inner.handles);
+        let status = |handle: &Handle| {
+            let domain = &handle.relationship.trust_domain;
+            let trusted = snapshot.domain(domain).map(|trust| &**trust.bundle());
+            let mut status = view::status(&handle.relationship, &handle.seen.load(), trusted, now);
+            status.warnings.extend(claims.get(domain).into_iter().flatten().cloned());
+            status
+        };
+        handles.iter().map(status).collect()
     }
 
     /// The accepted bundle, less the keys that turned out to be another domain's.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::spiffe::document::BundleDocument;
+use crate::spiffe::document::render::digest;
 use crate::spiffe::public_key::Fingerprint;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -24,6 +25,7 @@ use super::endpoint_client::{Authentication, Body, EndpointClient, FetchRecord, 
 use super::known::Known;
 use super::order::{Order, OrderError};
 use super::outcome::{PollError, PollOutcome};
+use super::places::Places;
 use super::relationship::FederationRelationship;
 use super::schedule::{self, Outlook};
 use super::status::ErrorStatus;
@@ -38,13 +40,29 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) counters: Counters,
     pub(crate) early_polls: EarlyPolls,
+    pub(crate) places: Places,
 }
 
 /// What others see of a poller, replaced as a whole after each step.
 #[derive(Clone, Debug)]
 pub(crate) struct Progressed {
     pub(crate) known: Known,
+    /// Of the accepted bundle; rendering it is too dear for each look.
+    pub(crate) digest: Option<Fingerprint>,
     pub(crate) next_poll: Option<(Timestamp, &'static str)>,
+}
+
+impl Progressed {
+    pub(crate) fn first(known: Known) -> Self {
+        Self { digest: known.bundle.as_ref().map(|bundle| digest(bundle)), known, next_poll: None }
+    }
+
+    fn then(&self, known: &Known, next_poll: Option<(Timestamp, &'static str)>) -> Self {
+        match known.bundle == self.known.bundle {
+            true => Self { known: known.clone(), digest: self.digest, next_poll },
+            false => Self { next_poll, ..Self::first(known.clone()) },
+        }
+    }
 }
 
 pub(crate) struct Poller {
@@ -61,6 +79,8 @@ pub(crate) struct Poller {
     lapsed: Vec<Timestamp>,
     /// The store goes on from another state than ours.
     superseded: bool,
+    /// Polls since it runs.
+    polls: u64,
 }
 
 impl Poller {
@@ -81,18 +101,26 @@ impl Poller {
             known,
             lapsed: Vec::new(),
             superseded: false,
+            polls: 0,
         }
     }
 
     /// Polls until told to stop, or until the store goes on without it: whoever starts the next one takes up
     /// what the store has. It may be dropped at any await: each write is one transaction.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let shared = self.shared.clone();
         let mut due = self.first_poll();
         while !self.superseded {
             let lapse = self.lapse();
+            let is_failing = self.known.progress.failures > 0;
+            let turn = async {
+                tokio::time::sleep_until(due).await;
+                shared.places.take(is_failing).await
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(due) => {
+                _place = turn => {
+                    shared.counters.lateness.observe(due.elapsed().as_secs_f64());
                     self.poll().await;
                     due = self.plan();
                 }
@@ -144,6 +172,7 @@ impl Poller {
     }
 
     async fn poll(&mut self) {
+        self.polls += 1;
         let attempt = self.shared.clock.now();
         self.known.progress.last_attempt = Some(attempt);
         let unchanged = self.known.clone();
@@ -279,8 +308,8 @@ impl Poller {
 
     fn show(&mut self, known: Known) {
         self.known = known;
-        let next_poll = self.seen.load().next_poll;
-        self.seen.store(Arc::new(Progressed { known: self.known.clone(), next_poll }));
+        let seen = self.seen.load();
+        self.seen.store(Arc::new(seen.then(&self.known, seen.next_poll)));
     }
 
     /// What the endpoint has to prove: only the latest accepted bundle counts, never the configured one (FEC-11).
@@ -325,11 +354,14 @@ impl Poller {
             failures: self.known.progress.failures,
             confirm_empty: self.known.accepted.memory.emptied.is_some(),
         };
-        let (wait, reason) = schedule::next_poll(&outlook, now, fastrand::f64());
+        let (mut wait, reason) = schedule::next_poll(&outlook, now, fastrand::f64());
+        if self.polls == 1 {
+            wait = schedule::first_wait(wait, self.relationship.poll.minimum(), fastrand::f64());
+        }
         let passed = self.known.progress.last_attempt.map_or(Duration::ZERO, |attempt| now.since(attempt));
         let wait = wait.saturating_sub(passed);
         let next_poll = Some((now.after(wait), reason.code()));
-        self.seen.store(Arc::new(Progressed { known: self.known.clone(), next_poll }));
+        self.seen.store(Arc::new(self.seen.load().then(&self.known, next_poll)));
         Instant::now() + wait
     }
 

@@ -1,7 +1,7 @@
 //! Wanted relationships against running pollers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -36,11 +36,24 @@ pub(crate) struct Handles(Arc<RwLock<BTreeMap<TrustDomain, Handle>>>);
 
 impl Handles {
     pub(crate) fn get(&self, domain: &TrustDomain) -> Option<Handle> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(domain).cloned()
+        self.read().get(domain).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Handle> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.read().values().cloned().collect()
+    }
+
+    /// Looks at each, while none can come or go.
+    pub(crate) fn each(&self, look: impl FnMut(&Handle)) {
+        self.read().values().for_each(look);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.read().len()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<TrustDomain, Handle>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for a poll outside the schedule, which the budget for those may refuse. Nobody waits for it.
@@ -204,7 +217,7 @@ impl Pollers {
         let known = self.known(&relationship, stored).await?;
         let trusted = known.trusted(relationship.maximum_staleness);
         self.shared.feed.begin(domain, relationship.policy.clone(), trusted);
-        let seen = Arc::new(ArcSwap::from_pointee(Progressed { known, next_poll: None }));
+        let seen = Arc::new(ArcSwap::from_pointee(Progressed::first(known)));
         let (sender, orders) = mpsc::channel(ORDERS);
         let handle = Handle { relationship: relationship.clone(), orders: sender, seen: seen.clone() };
         self.handles.insert(domain, handle);

@@ -141,6 +141,7 @@ mod tests {
     use crate::federation::counters::Counters;
     use crate::federation::early_poll::EarlyPolls;
     use crate::federation::endpoint_client::{ClientLimits, EndpointClient};
+    use crate::federation::places::Places;
     use crate::spiffe::authority::Authority;
     use crate::spiffe::document::BundleDocument;
     use crate::spiffe::fixtures::FIXTURES;
@@ -176,6 +177,7 @@ mod tests {
             clock,
             counters: Counters::default(),
             early_polls: EarlyPolls::default(),
+            places: Places::default(),
         };
         (hand, shared)
     }

@@ -80,6 +80,12 @@ pub(crate) fn next_poll(outlook: &Outlook<'_>, now: Timestamp, jitter: f64) -> (
     (wait.mul_f64(1.0 - 0.1 * jitter), reason)
 }
 
+/// The first wait after the first poll, shortened by a `phase` in `0.0..=1.0` to no less than `minimum`: relationships
+/// that all began at one moment, as at a start, go on spread over the whole interval.
+pub(crate) fn first_wait(wait: Duration, minimum: Duration, phase: f64) -> Duration {
+    wait.min(minimum) + wait.saturating_sub(minimum).mul_f64(phase)
+}
+
 /// A third of the time left to the last expiry among the CA certificates: only the longest-lived has
 /// no successor yet.
 fn third_of_remaining_life(authorities: &Authorities, now: Timestamp) -> Option<Duration> {
@@ -181,6 +187,14 @@ mod tests {
         ] {
             let authorities = ending(ends);
             assert_eq!(next_poll(&outlook(Some(&authorities)), now(), 0.0), (seconds(expected), reason), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_first_wait_lies_between_the_minimum_and_the_interval() {
+        for (wait, phase, expected) in [(300, 0.0, 60), (300, 0.5, 180), (300, 1.0, 300), (60, 0.0, 60), (20, 0.5, 20)]
+        {
+            assert_eq!(first_wait(seconds(wait), seconds(60), phase), seconds(expected), "{wait} at {phase}");
         }
     }
 

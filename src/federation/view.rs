@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::bundle::{Authorities, Bundle, BundleDiff};
-use crate::spiffe::document::render::digest;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::records::HeldDocument;
 
 use super::poller::Progressed;
+use super::pollers::Handles;
 use super::relationship::{EndpointProfile, FederationRelationship};
 use super::status::{HeldStatus, RelationshipStatus, Warning};
 use super::timestamp::Timestamp;
@@ -45,7 +45,7 @@ pub(crate) fn status(
         age_seconds: progress.confirmed.map(|confirmed| now.since(confirmed).as_secs()),
         sequence: known.accepted.memory.sequence,
         revision: known.revision,
-        digest: known.bundle.as_ref().map(|bundle| digest(bundle)),
+        digest: seen.digest,
         refresh_hint_seconds: progress.refresh_hint,
         last_success: progress.last_success,
         last_attempt: progress.last_attempt,
@@ -64,17 +64,18 @@ pub(crate) fn status(
 }
 
 /// Warnings for whose keys others publish too, by owner: the alarm is due on both relationships (BND-20).
-pub(crate) fn claims(all: &[RelationshipStatus]) -> BTreeMap<TrustDomain, Vec<Warning>> {
+pub(crate) fn claims(handles: &Handles) -> BTreeMap<TrustDomain, Vec<Warning>> {
     let mut claims: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for status in all {
-        for withheld in &status.withheld {
-            let detail = format!("{} publishes a key of this domain as {}", status.trust_domain, withheld.id);
+    handles.each(|handle| {
+        for withheld in &handle.seen.load().known.progress.withheld {
+            let domain = &handle.relationship.trust_domain;
+            let detail = format!("{domain} publishes a key of this domain as {}", withheld.id);
             claims
                 .entry(withheld.owner.clone())
                 .or_default()
                 .push(Warning { code: "authority-claimed".into(), detail });
         }
-    }
+    });
     claims
 }
 

@@ -50,7 +50,9 @@ impl StateMetrics {
                 ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
             }
         }
-        Ok(())
+        let help = "From when a poll was due to when it began";
+        let lateness = encoder.encode_descriptor("comity_poll_lateness_seconds", help, None, MetricType::Histogram)?;
+        counters.lateness.encode(lateness)
     }
 
     /// How verdicts end, and how the memory of them does.

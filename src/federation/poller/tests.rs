@@ -49,6 +49,7 @@ impl Bench {
             clock,
             counters: Counters::default(),
             early_polls: EarlyPolls::default(),
+            places: Places::default(),
         });
         let endpoint = BundleEndpoint {
             url: "https://b.example/".parse().unwrap(),
@@ -69,7 +70,7 @@ impl Bench {
         });
         let mut known = Known::begin(created);
         known.progress.last_attempt = Some(Timestamp::from_secs(NOW));
-        let seen = Arc::new(ArcSwap::from_pointee(Progressed { known, next_poll: None }));
+        let seen = Arc::new(ArcSwap::from_pointee(Progressed::first(known)));
         let (orders, receiver) = mpsc::channel(4);
         let poller = Poller::new(relationship, shared.clone(), seen, receiver);
         Self { hand, shared, orders, poller }
