@@ -208,6 +208,9 @@ async fn hold(tx: &mut Transaction<'static, Driver>, commit: &Commit, limits: Li
             tx.execute(about(statements::RELEASE, &commit.trust_domain).bind(digest.to_string())).await?;
         }
     }
+    if commit.held.is_empty() {
+        return Ok(());
+    }
     for (position, held) in (0_i64..).zip(commit.distinct_held()) {
         let update = with_held(about(statements::HOLD_STILL, &commit.trust_domain), held, position)?;
         if tx.fetch_optional(update).await?.is_none() {
