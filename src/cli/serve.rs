@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::time_provider::DefaultTimeProvider;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,6 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Ok(config) => drop(telemetry::start(config.log)),
         Err(errors) => return failed(&StartError::from(errors)),
     }
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.map_err(StartError::from).and_then(|runtime| runtime.block_on(serve(source, arguments.reset_clock))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,6 +66,14 @@ async fn serve(source: ConfigSource, reset_clock: bool) -> Result<(), StartError
         }
     };
     Ok(app.run(told).await?)
+}
+
+/// Each client and each poll takes a descriptor; the usual soft limit of 1,024 is there for programs that use `select`.
+fn raise_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(code = "descriptor-limit", limit = current, %error, "limit of open files not raised");
+    }
 }
 
 fn failed(error: &StartError) -> ExitCode {
