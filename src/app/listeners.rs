@@ -83,12 +83,13 @@ impl Listeners {
             let address = listener.local_addr().ok().map(display);
             info!(profile, address, path = config.path, "serving the bundle endpoint");
             tasks.essential("tls files", watch_tls(tls.clone(), metrics.clone(), tasks.stop.clone()));
-            let (published, metrics, stop) = (publisher.published(), metrics.clone(), tasks.stop.clone());
+            let (published, fetchers) = (publisher.published(), publisher.fetchers().clone());
+            let (metrics, stop) = (metrics.clone(), tasks.stop.clone());
             tasks.essential(profile, async move {
                 let tls = tls.server_config().map_err(io::Error::other)?;
                 let limits = limits(&config);
                 let endpoint = EndpointListener { profile, listener, tls, path: config.path, limits };
-                serve_endpoint(endpoint, published, metrics, stop).await
+                serve_endpoint(endpoint, published, fetchers, metrics, stop).await
             });
         }
         if let Some(authorization) = authorization {

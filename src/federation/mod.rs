@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub(crate) mod counters;
 pub(crate) mod early_poll;
 pub(crate) mod endpoint_client;
+pub(crate) mod fetchers;
 pub(crate) mod history;
 pub(crate) mod hold;
 pub(crate) mod known;
@@ -20,6 +21,7 @@ pub(crate) mod probe;
 pub(crate) mod published_bundle;
 pub(crate) mod publisher;
 pub(crate) mod relationship;
+pub(crate) mod rotation;
 pub(crate) mod schedule;
 pub(crate) mod status;
 pub(crate) mod timestamp;
@@ -43,6 +45,7 @@ use self::order::{Order, OrderError};
 use self::poller::Shared;
 use self::pollers::{Handle, Handles};
 use self::publisher::Publisher;
+use self::rotation::RotationStatus;
 use self::status::{HeldStatus, RelationshipStatus, ServiceStatus, Warning};
 use self::timestamp::Timestamp;
 
@@ -113,6 +116,13 @@ impl Federation {
     /// Our own bundle; `None` while there is none.
     pub(crate) fn own_bundle(&self) -> Option<Arc<Bundle>> {
         self.inner.publisher.own().map(|own| own.bundle.clone())
+    }
+
+    /// Since when our own keys are public, from when they may sign, and who has fetched them.
+    pub(crate) fn rotation(&self) -> RotationStatus {
+        let publisher = &self.inner.publisher;
+        let noted = publisher.fetchers().noted();
+        RotationStatus::of(publisher.own().as_deref(), noted, self.inner.shared.clock.now())
     }
 
     /// All relationships, by name.

@@ -15,6 +15,8 @@ pub(crate) struct PublishedBundle {
     pub(crate) identity: Coded,
     /// The same, compressed with gzip.
     pub(crate) gzip: Coded,
+    /// The `spiffe_sequence` in it.
+    pub(crate) sequence: u64,
 }
 
 /// The document in one content coding.
@@ -28,7 +30,7 @@ pub(crate) struct Coded {
 
 impl PublishedBundle {
     /// Compresses and tags a rendered document; equal bytes give equal tags, also after a restart.
-    pub(crate) fn new(document: Vec<u8>) -> io::Result<Self> {
+    pub(crate) fn new(document: Vec<u8>, sequence: u64) -> io::Result<Self> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(&document)?;
         let gzip = encoder.finish()?;
@@ -36,6 +38,7 @@ impl PublishedBundle {
         Ok(Self {
             identity: Coded { bytes: document.into(), etag: format!("\"{digest}\"") },
             gzip: Coded { bytes: gzip.into(), etag: format!("\"{digest}-gzip\"") },
+            sequence,
         })
     }
 }
@@ -50,11 +53,11 @@ mod tests {
 
     #[test]
     fn the_two_encodings_carry_one_document_under_different_tags() {
-        let published = PublishedBundle::new(b"{\"keys\":[]}".to_vec()).unwrap();
+        let published = PublishedBundle::new(b"{\"keys\":[]}".to_vec(), 1).unwrap();
         let mut unpacked = Vec::new();
         GzDecoder::new(&*published.gzip.bytes).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked, published.identity.bytes);
         assert_ne!(published.identity.etag, published.gzip.etag);
-        assert_eq!(published.identity.etag, PublishedBundle::new(unpacked).unwrap().identity.etag);
+        assert_eq!(published.identity.etag, PublishedBundle::new(unpacked, 1).unwrap().identity.etag);
     }
 }

@@ -21,6 +21,7 @@ use crate::verify::snapshot::DomainTrust;
 use crate::verify::x509::Usage;
 
 use super::clock::Clock;
+use super::fetchers::Fetchers;
 use super::poller::Shared;
 use super::published_bundle::PublishedBundle;
 use super::status::Warning;
@@ -36,6 +37,7 @@ pub(crate) struct Publisher {
     feed: Arc<TrustFeed>,
     own: ArcSwapOption<OwnKeys>,
     published: watch::Sender<Option<Arc<PublishedBundle>>>,
+    fetchers: Arc<Fetchers>,
 }
 
 /// What we publish, and since when each key has been public.
@@ -43,6 +45,8 @@ pub(crate) struct Publisher {
 pub(crate) struct OwnKeys {
     pub(crate) bundle: Arc<Bundle>,
     pub(crate) since: BTreeMap<AuthorityId, Timestamp>,
+    /// The first sequence with each key among those that were served since the start.
+    pub(crate) first: BTreeMap<AuthorityId, u64>,
 }
 
 impl Publisher {
@@ -55,6 +59,7 @@ impl Publisher {
             feed: shared.feed.clone(),
             own: ArcSwapOption::empty(),
             published: watch::Sender::new(None),
+            fetchers: Arc::new(Fetchers::new(shared.clock.clone())),
         }
     }
 
@@ -65,6 +70,11 @@ impl Publisher {
 
     pub(crate) fn own(&self) -> Option<Arc<OwnKeys>> {
         self.own.load_full()
+    }
+
+    /// Who fetches what is published, as the endpoints note it.
+    pub(crate) fn fetchers(&self) -> &Arc<Fetchers> {
+        &self.fetchers
     }
 
     /// Says so if the chain that an `https_spiffe` endpoint shows does not lead to our own authorities:
@@ -84,7 +94,11 @@ impl Publisher {
 
     /// Serves what the store has, before anything else is looked at.
     pub(crate) fn restore(&self, own: OwnBundle) {
-        let since = serde_json::from_str(&own.progress).unwrap_or_default();
+        let mut since: BTreeMap<_, _> = serde_json::from_str(&own.progress).unwrap_or_default();
+        for id in own.bundle.authorities().ids() {
+            // A key of unknown age is a new one, lest it signs too early.
+            since.entry(id.clone()).or_insert_with(|| self.clock.now());
+        }
         self.serve(own.bundle, since);
     }
 
@@ -120,11 +134,15 @@ impl Publisher {
     }
 
     fn serve(&self, bundle: Bundle, since: BTreeMap<AuthorityId, Timestamp>) {
-        let published =
-            PublishedBundle::new(render(&bundle, WitAuthorities::Include)).expect("writing to memory does not fail");
+        let sequence = bundle.sequence().unwrap_or_default();
+        let published = PublishedBundle::new(render(&bundle, WitAuthorities::Include), sequence)
+            .expect("writing to memory does not fail");
+        let before = self.own().map(|own| own.first.clone()).unwrap_or_default();
+        let ids = bundle.authorities().ids();
+        let first = ids.map(|id| (id.clone(), *before.get(id).unwrap_or(&sequence))).collect();
         let bundle = Arc::new(bundle);
         self.feed.set_own(bundle.clone());
-        self.own.store(Some(Arc::new(OwnKeys { bundle, since })));
+        self.own.store(Some(Arc::new(OwnKeys { bundle, since, first })));
         self.published.send_replace(Some(Arc::new(published)));
     }
 }
@@ -228,6 +246,31 @@ mod tests {
         assert_eq!((&before.bundle, &before.since), (&after.bundle, &after.since));
         let ages = [1, 2].map(|fixture: usize| after.since[&FIXTURES[fixture].x509().id()].as_secs());
         assert_eq!(ages, [NOW, NOW + 100]);
+    }
+
+    #[tokio::test]
+    async fn fes_11_a_key_of_unknown_age_and_one_that_comes_back_are_new() {
+        let (hand, shared) = shared(NOW).await;
+        let publisher = Publisher::new(&own(), HINT, &shared);
+        let [a, b] = [1, 2].map(|fixture: usize| FIXTURES[fixture].x509());
+        let of = |key: &Authority| {
+            let own = publisher.own().unwrap();
+            (own.since[&key.id()].as_secs() - NOW, own.first[&key.id()] - NOW)
+        };
+        let stored = Bundle::new(own(), keys([a.clone()]), Some(NOW), Some(HINT));
+        publisher.restore(OwnBundle { bundle: stored, progress: "damaged".into() });
+        assert_eq!(of(&a), (0, 0));
+        for (time, keys, expected) in [
+            (100, keys([a.clone(), b.clone()]), vec![(&a, (0, 0)), (&b, (100, 100))]),
+            (200, keys([a.clone()]), vec![(&a, (0, 0))]),
+            (300, keys([a.clone(), b.clone()]), vec![(&a, (0, 0)), (&b, (300, 300))]),
+        ] {
+            hand.0.store(NOW + time, Ordering::Relaxed);
+            publisher.publish(keys).await.unwrap();
+            for (key, expected) in expected {
+                assert_eq!(of(key), expected, "at {time}");
+            }
+        }
     }
 
     #[tokio::test]

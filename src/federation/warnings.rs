@@ -71,7 +71,7 @@ fn lifetime(ca: &X509Authority) -> Duration {
 }
 
 /// Polls that a key should be public for before it is used (Federation §4.1).
-const NOTICE: u32 = 3;
+pub(crate) const NOTICE: u32 = 3;
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::listener::{DRAIN_SECONDS, serve_until};
 use super::pool::Pool;
 use super::problem::{Problem, describe};
 use super::unix_socket::UnixSocket;
-use super::{bundles, relationships, verification};
+use super::{bundles, relationships, rotation, verification};
 
 /// Serves the admin API until `stop`, then removes the socket's file.
 pub(crate) async fn serve_admin(socket: UnixSocket, federation: Federation, stop: CancellationToken) -> io::Result<()> {
@@ -49,6 +49,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(read("/v1/status", status))
         .configure(relationships::routes)
         .configure(bundles::routes)
+        .configure(rotation::routes)
         .configure(verification::routes)
         .default_service(web::to(|| async { Err::<&str, _>(Problem::unknown_route()) }));
 }

@@ -1,8 +1,10 @@
 //! The bundle endpoint: one document, from memory, to whoever asks (Federation §5).
 
+use std::cell::Cell;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 use actix_web::http::header::{
@@ -13,6 +15,7 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::federation::fetchers::Fetchers;
 use crate::federation::published_bundle::{Coded, PublishedBundle};
 
 use super::listener::{DRAIN_SECONDS, ListenerLimits, serve_until};
@@ -32,16 +35,17 @@ pub(crate) struct EndpointListener {
     pub(crate) limits: ListenerLimits,
 }
 
-/// Serves the newest bundle until `stop`; no answer waits for the store or a peer.
+/// Serves the newest bundle until `stop`, and notes to whom; no answer waits for the store or a peer.
 pub(crate) async fn serve_endpoint(
     endpoint: EndpointListener,
     bundle: watch::Receiver<Option<Arc<PublishedBundle>>>,
+    fetchers: Arc<Fetchers>,
     metrics: Metrics,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let EndpointListener { profile, listener, tls, path, limits } = endpoint;
     let connections = metrics.clone();
-    let served = web::Data::new(Served { profile, path, bundle, metrics });
+    let served = web::Data::new(Served { profile, path, bundle, fetchers, metrics });
     let server = HttpServer::new(move || App::new().app_data(served.clone()).default_service(web::to(answer)))
         .disable_signals()
         .shutdown_timeout(DRAIN_SECONDS)
@@ -53,6 +57,7 @@ pub(crate) async fn serve_endpoint(
         .keep_alive(limits.keep_alive)
         .on_connect(move |_, connection| {
             connection.insert(connections.open_connection(profile));
+            connection.insert(LastNoted::default());
         })
         .listen_rustls_0_23(listener, tls)?;
     serve_until(stop, server.run()).await
@@ -62,7 +67,18 @@ struct Served {
     profile: &'static str,
     path: String,
     bundle: watch::Receiver<Option<Arc<PublishedBundle>>>,
+    fetchers: Arc<Fetchers>,
     metrics: Metrics,
+}
+
+/// Which sequence was noted of a connection, and when: a client that asks on and on shall cost nothing.
+#[derive(Default)]
+struct LastNoted(Cell<Option<(u64, Instant)>>);
+
+impl LastNoted {
+    fn is_due(&self, sequence: u64, now: Instant) -> bool {
+        self.0.get().is_none_or(|(noted, at)| noted != sequence || now - at >= NOTED_FOR)
+    }
 }
 
 async fn answer(request: HttpRequest, served: web::Data<Served>) -> HttpResponse {
@@ -80,8 +96,25 @@ impl Served {
             return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish();
         }
         match &*self.bundle.borrow() {
-            Some(published) => Representation::negotiate(published, request).answer(request),
+            Some(published) => {
+                self.note(request, published.sequence);
+                Representation::negotiate(published, request).answer(request)
+            }
             None => HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, RETRY_AFTER)).finish(),
+        }
+    }
+}
+
+impl Served {
+    /// Remembers who has this document now. A `HEAD` brings none, and whoever has any document need not have this one.
+    fn note(&self, request: &HttpRequest, sequence: u64) {
+        let (last, now) = (request.conn_data::<LastNoted>(), Instant::now());
+        let Some(last) = last.filter(|last| last.is_due(sequence, now)) else { return };
+        let header = |name| request.headers().get(name).map(HeaderValue::as_bytes);
+        let brings_it = request.method() == Method::GET && header(header::IF_NONE_MATCH) != Some(b"*");
+        if let Some(peer) = request.peer_addr().filter(|_| brings_it) {
+            last.0.set(Some((sequence, now)));
+            self.fetchers.note(peer.ip(), header(header::USER_AGENT), sequence);
         }
     }
 }
@@ -130,6 +163,9 @@ impl<'a> Representation<'a> {
 
 /// Seconds; without a bundle we have only just started, or an operator is at work.
 const RETRY_AFTER: &str = "10";
+
+/// How long what was noted of a connection stands for its further requests.
+const NOTED_FOR: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,7 @@ pub(crate) mod operations;
 mod pool;
 mod problem;
 mod relationships;
+mod rotation;
 mod state_metrics;
 pub(crate) mod tls;
 pub(crate) mod unix_socket;

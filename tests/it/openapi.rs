@@ -52,6 +52,8 @@ const READS: &[(&str, &str, &str, u16)] = &[
     (HISTORY, "GET", "/v1/bundles/b.example/history?limit=101", 400),
     (HISTORY, "GET", "/v1/bundles/c.example/history", 404),
     (HISTORY, "HEAD", "/v1/bundles/b.example/history", 200),
+    ("/v1/rotation", "GET", "/v1/rotation", 200),
+    ("/v1/rotation", "HEAD", "/v1/rotation", 200),
 ];
 
 #[tokio::test]

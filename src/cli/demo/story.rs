@@ -8,6 +8,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::relationship_view::name_of;
+use crate::federation::clock::Clock;
+use crate::federation::fetchers::Fetchers;
 use crate::federation::published_bundle::PublishedBundle;
 use crate::federation::status::RelationshipState;
 use crate::federation::timestamp::Timestamp;
@@ -203,7 +205,8 @@ impl Stage {
     fn impostor(&self, old: &Bundle) -> Result<Impostor, DemoError> {
         let tls =
             EndpointTls::web(&self.a.path("tls/tls.crt"), &self.a.path("tls/tls.key"), Arc::new(DefaultTimeProvider))?;
-        let published = PublishedBundle::new(render(old, WitAuthorities::Omit))?;
+        let published = PublishedBundle::new(render(old, WitAuthorities::Omit), old.sequence().unwrap_or_default())?;
+        let fetchers = Arc::new(Fetchers::new(Arc::new(Clock::new(Arc::new(DefaultTimeProvider), None))));
         let (bundle, serving) = tokio::sync::watch::channel(Some(Arc::new(published)));
         let endpoint = EndpointListener {
             profile: "https_web",
@@ -214,7 +217,7 @@ impl Stage {
         };
         let stop = CancellationToken::new();
         let mut served = JoinSet::new();
-        served.spawn(serve_endpoint(endpoint, serving, Metrics::default(), stop.clone()));
+        served.spawn(serve_endpoint(endpoint, serving, fetchers, Metrics::default(), stop.clone()));
         Ok(Impostor { stop, served, _bundle: bundle })
     }
 

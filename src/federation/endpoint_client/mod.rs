@@ -23,6 +23,7 @@ use crate::federation::relationship::{BundleEndpoint, EndpointProfile, EndpointU
 use crate::verify::snapshot::DomainTrust;
 
 pub(crate) use self::error::FetchError;
+pub(in crate::federation) use self::error::escaped;
 pub(crate) use self::record::{FetchRecord, Shown};
 pub(crate) use self::tls::Authentication;
 
@@ -141,7 +142,7 @@ pub(crate) enum Body {
 
 /// The URL that a redirect leads to, if it may be followed.
 fn next_url(visited: &[EndpointUrl], location: &[u8], limit: u8) -> Result<EndpointUrl, FetchError> {
-    let target = error::escaped(&String::from_utf8_lossy(location));
+    let target = escaped(&String::from_utf8_lossy(location));
     let refused = |reason| FetchError::RedirectRefused { target: target.clone(), reason };
     if limit == 0 {
         return Err(refused(RedirectRefusal::SwitchedOff));

@@ -43,7 +43,7 @@ fn fes_11_a_new_key_of_ours_is_announced_until_it_has_been_public_for_three_hint
     let keys = authorities(&[(0, DAY), (0, DAY)]);
     let since: BTreeMap<_, _> = keys.ids().cloned().zip([at(0), at(1000)]).collect();
     let bundle = Arc::new(Bundle::new("a.example".parse().unwrap(), keys, Some(1), Some(HINT)));
-    let own = OwnKeys { bundle, since };
+    let own = OwnKeys { bundle, since, first: BTreeMap::new() };
     for (now, expected) in [(1000, vec!["own-key-new"]), (1899, vec!["own-key-new"]), (1900, vec![])] {
         let warnings = of_own(&own, at(now));
         assert_eq!(codes(&warnings), expected, "{now}");

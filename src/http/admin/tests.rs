@@ -50,6 +50,7 @@ async fn the_openapi_document_and_the_routes_are_the_same_list() {
         include_str!("../admin.rs"),
         include_str!("../relationships.rs"),
         include_str!("../bundles.rs"),
+        include_str!("../rotation.rs"),
         include_str!("../verification.rs"),
     ];
     let served: BTreeSet<&str> =

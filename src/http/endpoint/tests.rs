@@ -1,9 +1,10 @@
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::{Client, Response};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use rustls::time_provider::DefaultTimeProvider;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -11,11 +12,13 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
+use crate::federation::clock::Clock;
 use crate::http::fixtures::{Files, HOST, Minted, client_config, web_leaf};
 use crate::http::listener::bind;
 use crate::http::tls::EndpointTls;
 
 const DOCUMENT: &[u8] = br#"{"keys":[],"spiffe_sequence":1}"#;
+const SEQUENCE: u64 = 1;
 
 struct Endpoint {
     address: SocketAddr,
@@ -23,6 +26,7 @@ struct Endpoint {
     files: Files,
     tls: EndpointTls,
     bundle: watch::Sender<Option<Arc<PublishedBundle>>>,
+    fetchers: Arc<Fetchers>,
     metrics: Metrics,
     stop: CancellationToken,
     tasks: JoinSet<io::Result<()>>,
@@ -49,8 +53,9 @@ impl Endpoint {
             limits: ListenerLimits { workers: 1, ..limits },
         };
         let (metrics, mut tasks) = (Metrics::default(), JoinSet::new());
-        tasks.spawn(serve_endpoint(endpoint, receiver, metrics.clone(), stop.clone()));
-        Self { address, leaf, files, tls, bundle, metrics, stop, tasks }
+        let fetchers = Arc::new(Fetchers::new(Arc::new(Clock::new(Arc::new(DefaultTimeProvider), None))));
+        tasks.spawn(serve_endpoint(endpoint, receiver, fetchers.clone(), metrics.clone(), stop.clone()));
+        Self { address, leaf, files, tls, bundle, fetchers, metrics, stop, tasks }
     }
 
     fn client(&self) -> Client {
@@ -88,7 +93,7 @@ async fn handshake(tcp: TcpStream, config: ClientConfig) -> io::Result<TlsStream
 }
 
 fn published(document: &[u8]) -> Arc<PublishedBundle> {
-    Arc::new(PublishedBundle::new(document.to_vec()).unwrap())
+    Arc::new(PublishedBundle::new(document.to_vec(), SEQUENCE).unwrap())
 }
 
 fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
@@ -310,4 +315,50 @@ async fn a_stop_lets_an_answer_on_its_way_arrive() {
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(TcpStream::connect(endpoint.address).await.is_err());
     drop(idle);
+}
+
+#[tokio::test]
+async fn fes_11_whoever_has_the_newest_document_is_noted_once_per_connection_and_document() {
+    let endpoint = Endpoint::start(DOCUMENT);
+    let etag = published(DOCUMENT).identity.etag.clone();
+    for (name, protocol, method, path, headers, noted) in [
+        ("GET", "h2", "GET", "/bundle", vec![], true),
+        ("GET by HTTP/1.1", "http/1.1", "GET", "/bundle", vec![], true),
+        ("it has it", "h2", "GET", "/bundle", vec![("if-none-match", etag.as_str())], true),
+        ("it has another", "h2", "GET", "/bundle", vec![("if-none-match", "\"x\"")], true),
+        ("it has any", "h2", "GET", "/bundle", vec![("if-none-match", "*")], false),
+        ("HEAD", "h2", "HEAD", "/bundle", vec![], false),
+        ("another path", "h2", "GET", "/", vec![], false),
+        ("another method", "h2", "POST", "/bundle", vec![], false),
+    ] {
+        let client = endpoint.client_that_speaks(&[protocol]);
+        for agent in [name, "another on the same connection"] {
+            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+            let request = client.request(method, endpoint.url(path)).header("user-agent", agent);
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send().await.unwrap();
+        }
+        let fetchers = endpoint.fetchers.noted().fetchers;
+        let found = fetchers.iter().find(|fetcher| fetcher.user_agent.as_deref() == Some(name));
+        assert_eq!(found.is_some(), noted, "{name}");
+        assert!(found.is_none_or(|it| it.address.to_string() == "127.0.0.1" && it.sequence == SEQUENCE), "{name}");
+        assert!(fetchers.iter().all(|it| it.user_agent.as_deref() != Some("another on the same connection")));
+    }
+}
+
+#[tokio::test]
+async fn fes_11_a_connection_that_goes_on_is_noted_again_with_a_new_document() {
+    let endpoint = Endpoint::start(DOCUMENT);
+    let client = endpoint.client();
+    let noted = async || {
+        client.get(endpoint.url("/bundle")).send().await.unwrap();
+        endpoint.fetchers.noted().fetchers.iter().map(|fetcher| fetcher.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(noted().await, [SEQUENCE]);
+    endpoint.bundle.send_replace(Some(Arc::new(PublishedBundle::new(b"{}".to_vec(), SEQUENCE + 1).unwrap())));
+    assert_eq!(noted().await, [SEQUENCE + 1]);
+    let (last, now) = (LastNoted::default(), Instant::now());
+    last.0.set(Some((1, now)));
+    for (sequence, seconds, due) in [(1, 0, false), (1, 59, false), (1, 60, true), (2, 0, true)] {
+        assert_eq!(last.is_due(sequence, now + Duration::from_secs(seconds)), due, "{sequence} after {seconds} s");
+    }
 }
