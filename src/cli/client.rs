@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::config::ConfigErrors;
 use crate::federation::history::History;
+use crate::federation::rotation::RotationStatus;
 use crate::federation::status::{AuthoritySummary, RelationshipStatus, ServiceStatus};
 use crate::http::verification::question::Question;
 use crate::http::verification::verdict::Verdict;
@@ -69,6 +70,11 @@ impl AdminClient {
     pub(super) async fn refresh(&self, trust_domain: &TrustDomain) -> Result<RelationshipStatus, ClientError> {
         let path = format!("/v1/relationships/{trust_domain}/refresh");
         self.ask(Method::POST, &path, None, REFRESH_TIMEOUT).await
+    }
+
+    /// Our own keys on their way to the peers.
+    pub(super) async fn rotation(&self) -> Result<RotationStatus, ClientError> {
+        self.get("/v1/rotation").await
     }
 
     /// Our own bundle document.

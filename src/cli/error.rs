@@ -30,6 +30,8 @@ pub(super) enum CliError {
     UnusableFile { file: String, detail: String },
     #[error("{trust_domain} is not ready: {}", .reasons.join(", "))]
     NotReady { trust_domain: TrustDomain, reasons: Vec<String> },
+    #[error("{reason}")]
+    NotSafeYet { reason: String },
     #[error("nothing was done: the answer was not \"yes\"")]
     NotConfirmed,
     #[error("nobody is there to ask: look at `comity bundle diff` and add --yes")]
@@ -54,6 +56,7 @@ impl CliError {
             Self::Fetch { code, .. } => code,
             Self::UnusableFile { .. } => "unusable-file",
             Self::NotReady { .. } => "not-ready",
+            Self::NotSafeYet { .. } => "not-safe-yet",
             Self::NotConfirmed => "not-confirmed",
             Self::NoTerminal => "no-terminal",
             Self::PooledPem => "pooled-pem",

@@ -19,6 +19,7 @@ mod pem;
 mod probe;
 mod relationship_view;
 mod relative;
+mod rotation;
 #[cfg(test)]
 mod samples;
 mod selection;
@@ -35,7 +36,8 @@ use self::error::CliError;
 
 /// Runs the command line of this process.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 64 wrong configuration; `verify`, `probe` and `doctor` have their own.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 64 wrong configuration; `verify`, `probe`, `doctor` and `rotation` have
+/// their own.
 pub fn main() -> ExitCode {
     // Already installed is as good: somebody embeds us.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -45,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Federation(arguments) => finish(federation::run(&arguments)),
         Command::Bundle(arguments) => bundle::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Rotation(arguments) => rotation::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Probe(arguments) => probe::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
@@ -80,6 +83,8 @@ enum Command {
     Probe(probe::Arguments),
     /// Look for what is wrong with our own service, or soon will be
     Doctor(doctor::Arguments),
+    /// See when a new key of ours may sign
+    Rotation(rotation::Arguments),
     /// Say whether an SVID proves a SPIFFE ID, and if not, why
     Verify(verify::Arguments),
     /// Check a configuration
