@@ -32,6 +32,7 @@ use crate::federation::pollers::{Handles, Pollers, Relationships};
 use crate::federation::publisher::Publisher;
 use crate::federation::timestamp::Timestamp;
 use crate::federation::trust_feed::TrustFeed;
+use crate::http::tls::EndpointTls;
 use crate::store;
 use crate::store::Store;
 use crate::verify::trust::Trust;
@@ -95,6 +96,7 @@ impl App {
         pollers.resume(state.relationships, &wanted_now.borrow().clone()).await?;
 
         let (problems, problems_now) = watch::channel(Vec::new());
+        let shown = listeners.tls();
         let federation = Federation::new(
             &config.trust_domain,
             shared,
@@ -102,6 +104,7 @@ impl App {
             publisher.clone(),
             !config.authorities.is_empty(),
             problems_now,
+            Box::new(move || shown.iter().any(EndpointTls::is_expired)),
         );
         let addresses = listeners.addresses();
         let mut tasks = Tasks { set: JoinSet::new(), stop: stop.clone() };

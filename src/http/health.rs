@@ -22,10 +22,7 @@ pub(super) async fn healthz() -> &'static str {
 
 /// 200 when everything needed is there, else 503 with the reasons.
 pub(super) async fn readyz(operations: Data<Operations>) -> HttpResponse {
-    let mut reasons = operations.federation.not_ready();
-    if operations.endpoints.iter().any(|endpoint| endpoint.is_expired()) {
-        reasons.push("certificate-expired");
-    }
+    let reasons = operations.federation.not_ready();
     let problems = operations.endpoints.iter().filter_map(|endpoint| endpoint.problem());
     let warnings = problems.map(|problem| problem.code).collect();
     let readiness = Readiness { ready: reasons.is_empty(), reasons, warnings };
