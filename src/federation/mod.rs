@@ -186,7 +186,8 @@ impl Federation {
         before: Option<u64>,
         limit: u8,
     ) -> Result<History, FederationError> {
-        let kept = self.inner.shared.store.history(domain, before, u32::from(limit) + 1).await?;
+        let kept = self.inner.shared.store.history(domain, before, u32::from(limit) + 1).await;
+        let kept = kept.map_err(FederationError::Unread)?;
         if kept.is_empty() {
             self.handle(domain)?;
         }
@@ -281,6 +282,9 @@ pub(crate) enum FederationError {
     NothingUsable { trust_domain: TrustDomain, digest: Fingerprint },
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What was asked for can't be read from the store.
+    #[error(transparent)]
+    Unread(StoreError),
     #[error("the relationship changed or the service is stopping; ask again")]
     Interrupted,
 }
@@ -293,7 +297,7 @@ impl FederationError {
             Self::NoBundle(_) => "no-bundle",
             Self::UnknownDigest { .. } => "unknown-digest",
             Self::NothingUsable { .. } => "nothing-usable",
-            Self::Store(error) => error.code(),
+            Self::Store(error) | Self::Unread(error) => error.code(),
             Self::Interrupted => "interrupted",
         }
     }

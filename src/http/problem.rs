@@ -105,13 +105,13 @@ impl ResponseError for Problem {
 
 impl From<FederationError> for Problem {
     fn from(error: FederationError) -> Self {
-        match error {
-            FederationError::Store(_) => {
-                let cause = Some(error.to_string());
-                Self { cause, ..Self::new(error.code(), "the store did not take the change; the log has the cause") }
-            }
-            _ => Self::new(error.code(), error.to_string()),
-        }
+        let hidden = match error {
+            FederationError::Store(_) => "the store did not take the change; the log has the cause",
+            FederationError::Unread(_) => "the store could not be read; the log has the cause",
+            _ => return Self::new(error.code(), error.to_string()),
+        };
+        let cause = Some(error.to_string());
+        Self { cause, ..Self::new(error.code(), hidden) }
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::http::fixtures::openapi;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
+use crate::store::error::StoreError;
 
 fn codes() -> BTreeSet<String> {
     TABLE.iter().map(|kind| kind.code.to_owned()).collect()
@@ -30,6 +31,20 @@ fn what_the_exchange_refuses_has_a_row_of_its_own() {
         let code = error.code();
         let problem = Problem::from(error);
         assert_eq!((problem.kind.code, problem.kind.status), (code, status));
+    }
+}
+
+#[test]
+fn a_failure_of_the_store_says_whether_it_was_to_write_or_to_read() {
+    let failure = || StoreError::Path { path: "/secret/comity.db".into(), source: std::io::Error::other("gone") };
+    for (error, told) in [
+        (FederationError::Store(failure()), "did not take the change"),
+        (FederationError::Unread(failure()), "could not be read"),
+    ] {
+        let problem = Problem::from(error);
+        assert_eq!(problem.kind.code, "store-unavailable");
+        assert!(problem.detail.contains(told) && !problem.detail.contains("secret"), "{problem}");
+        assert!(problem.cause.unwrap().contains("secret"));
     }
 }
 
