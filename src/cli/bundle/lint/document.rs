@@ -1,5 +1,7 @@
 //! Rules about the document as a whole.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::federation::relationship::PollPolicy;
 use crate::federation::status::Warning;
 use crate::federation::timestamp::Timestamp;
@@ -8,6 +10,7 @@ use crate::spiffe::authority::SvidType;
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::BundleDocument;
 use crate::spiffe::json::Json;
+use crate::spiffe::public_key::Fingerprint;
 
 use super::finding::{Finding, Severity};
 use super::members;
@@ -17,7 +20,8 @@ use super::oddity::Oddity;
 pub(super) fn findings(document: &BundleDocument, json: &Json, bytes: usize, now: Timestamp) -> Vec<Finding> {
     let bundle = document.bundle();
     let odd = [size(bytes), members::of_document(json), sequence(bundle), refresh_hint(bundle), usable(document, now)];
-    odd.into_iter().flatten().map(|oddity| oddity.at(None)).chain(ahead(bundle, now)).collect()
+    let odd = odd.into_iter().flatten().chain(of_two_types(bundle));
+    odd.map(|oddity| oddity.at(None)).chain(ahead(bundle, now)).collect()
 }
 
 fn size(bytes: usize) -> Option<Oddity> {
@@ -50,6 +54,18 @@ fn usable(document: &BundleDocument, now: Timestamp) -> Option<Oddity> {
     }
     let any = authorities.count(SvidType::X509Svid) > 0;
     (any && authorities.x509().all(|ca| Timestamp::from_signed(ca.not_after()) < now)).then_some(Oddity::AllExpired)
+}
+
+/// Keys that stand in elements of several types: a key serves one (JWT-SVID §6.2).
+fn of_two_types(bundle: &Bundle) -> impl Iterator<Item = Oddity> {
+    let mut types: BTreeMap<Fingerprint, BTreeSet<SvidType>> = BTreeMap::new();
+    for authority in bundle.authorities().iter() {
+        types.entry(authority.key_thumbprint()).or_default().insert(authority.svid_type());
+    }
+    types.into_iter().filter(|(_, types)| types.len() > 1).map(|(key, types)| {
+        let types: Vec<_> = types.into_iter().map(SvidType::as_str).collect();
+        Oddity::KeyOfTwoTypes { key, types: types.join(", ") }
+    })
 }
 
 /// What a peer would be warned of that polls as the hint says.

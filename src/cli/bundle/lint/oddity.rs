@@ -3,6 +3,7 @@
 use crate::authorities::MisWired;
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::document::BundleDocument;
+use crate::spiffe::public_key::Fingerprint;
 
 use super::finding::{Finding, Place, Severity};
 
@@ -31,6 +32,8 @@ pub(super) enum Oddity {
     NoUsableKey,
     #[error("every CA certificate has expired: all X509-SVIDs of the domain are refused")]
     AllExpired,
+    #[error("one key is in elements of several SVID types, {types}: its thumbprint is {key}")]
+    KeyOfTwoTypes { key: Fingerprint, types: String },
     #[error("element has members that no reader needs: {names}")]
     UnknownElementMembers { names: String },
     #[error("x509-svid element has a kid")]
@@ -78,6 +81,7 @@ impl Oddity {
             Self::LongRefreshHint { .. } | Self::OverflowingRefreshHint { .. } => "refresh-hint-long",
             Self::NoKeys | Self::NoUsableKey => "revokes-everything",
             Self::AllExpired => "no-living-authority",
+            Self::KeyOfTwoTypes { .. } => "key-of-two-types",
             Self::KeyIdOnCertificate => "key-id-on-certificate",
             Self::WitAuthority => "wit-authority",
             Self::WeakKey => "weak-key",
@@ -113,6 +117,7 @@ impl Oddity {
             Self::NoKeys => Some("BND-04"),
             Self::NoUsableKey => Some("BND-05"),
             Self::AllExpired | Self::Expired { .. } | Self::NotYetValid { .. } => Some("BND-25"),
+            Self::KeyOfTwoTypes { .. } => Some("BND-19"),
             Self::UnknownElementMembers { .. } => Some("BND-09"),
             Self::KeyIdOnCertificate => Some("BND-11"),
             Self::WitAuthority => Some("WIT-04"),
@@ -138,6 +143,7 @@ impl Oddity {
             Self::NoKeys => "the living authorities, unless the domain is to end",
             Self::NoUsableKey => "mend the elements as told at each",
             Self::AllExpired | Self::Expired { .. } => "publish the successor well ahead, then retire what has expired",
+            Self::KeyOfTwoTypes { .. } => "a key of its own for each type of SVID",
             Self::UnknownElementMembers { .. } => "`kty`, `use`, the members of the key, and `x5c` or `kid`: no others",
             Self::KeyIdOnCertificate => "`kid` on jwt-svid elements only",
             Self::WitAuthority => "leave it out where peers do not verify WIT-SVIDs",

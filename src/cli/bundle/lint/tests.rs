@@ -60,8 +60,30 @@ fn linted(document: &Value) -> Vec<String> {
 
 #[test]
 fn a_document_as_we_publish_it_has_no_findings() {
-    let document = document([certified(&proper()), FIXTURES[1].jwt("k")]);
+    let document = document([certified(&proper()), FIXTURES[2].jwt("k")]);
     assert_eq!(linted(&document), [""; 0]);
+}
+
+#[test]
+fn bnd_19_a_key_for_two_types_of_svid_is_told() {
+    let [x509, jwt] = [certified(&proper()), FIXTURES[1].jwt("k")];
+    let key = jwt.key_thumbprint().to_string();
+    let other = FIXTURES[2].jwt("k2");
+    for (name, authorities, expected) in [
+        ("one certified twice", vec![x509.clone(), certified(&params(&["spiffe://a.example/"]))], &[][..]),
+        ("under two key IDs", vec![x509.clone(), other.clone(), FIXTURES[2].jwt("k3")], &[]),
+        ("certificates and tokens", vec![x509, jwt], &["warning key-of-two-types"]),
+        (
+            "two kinds of tokens",
+            vec![other, FIXTURES[2].wit("w")],
+            &["warning key-of-two-types", "warning wit-authority"],
+        ),
+    ] {
+        assert_eq!(linted(&document(authorities)), expected, "{name}");
+    }
+    let page = report(document([certified(&proper()), FIXTURES[1].jwt("k")]).to_string().as_bytes()).page("f");
+    let told = format!("several SVID types, x509-svid, jwt-svid: its thumbprint is {key} [key-of-two-types, BND-19]");
+    assert!(page.as_str().contains(&told), "{page}");
 }
 
 #[test]
@@ -145,7 +167,7 @@ fn a_living_successor_makes_an_expired_certificate_harmless() {
 
 #[test]
 fn members_that_nobody_asked_for_are_named() {
-    let mut document = document([certified(&proper()), FIXTURES[1].jwt("k"), FIXTURES[1].wit("w")]);
+    let mut document = document([certified(&proper()), FIXTURES[2].jwt("k"), FIXTURES[3].wit("w")]);
     document["keys"][0]["kid"] = json!("x");
     document["keys"][1]["alg"] = json!("ES256");
     document["keys"][1]["\u{1b}[2J"] = json!(1);
@@ -178,7 +200,7 @@ fn without_a_name_the_certificates_say_whose_bundle_it_is() {
 
 #[test]
 fn a_finding_says_where_and_what_would_be_right() {
-    let mut document = document([certified(&proper()), FIXTURES[1].jwt("k")]);
+    let mut document = document([certified(&proper()), FIXTURES[2].jwt("k")]);
     let certificate = document["keys"][0]["x5c"][0].clone();
     document["keys"][0]["x5c"] = json!([certificate, certificate]);
     document["keys"][1]["kid"] = json!("");
