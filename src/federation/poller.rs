@@ -111,7 +111,7 @@ impl Poller {
         let shared = self.shared.clone();
         let mut due = self.first_poll();
         while !self.superseded {
-            let lapse = self.lapse();
+            let (lapse, over) = (self.lapse(), self.is_over());
             let is_failing = self.known.progress.failures > 0;
             let turn = async {
                 tokio::time::sleep_until(due).await;
@@ -119,11 +119,12 @@ impl Poller {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                _place = turn => {
+                // What ended meanwhile is seen at the next turn.
+                _place = turn, if !over => if !self.is_over() {
                     shared.counters.lateness.observe(due.elapsed().as_secs_f64());
                     self.poll().await;
                     due = self.plan();
-                }
+                },
                 () = tokio::time::sleep_until(lapse.unwrap_or(due)), if lapse.is_some() => self.announce_lapse(),
                 order = self.orders.recv() => match order {
                     Some(order) => if let Some(next) = self.obey(order).await { due = next },
@@ -145,9 +146,8 @@ impl Poller {
             }
             Order::Early => {
                 let domain = &self.relationship.trust_domain;
-                let healthy = self.known.progress.failures == 0;
-                let allowed =
-                    healthy && self.shared.early_polls.allow(domain, self.interval(), self.shared.clock.now());
+                let useful = self.known.progress.failures == 0 && !self.is_over();
+                let allowed = useful && self.shared.early_polls.allow(domain, self.interval(), self.shared.clock.now());
                 if !allowed {
                     return None;
                 }
@@ -378,6 +378,11 @@ impl Poller {
             self.lapsed = past;
             self.shared.feed.lapse(&self.relationship.trust_domain);
         }
+    }
+
+    /// Its last day has passed, so nothing is fetched unless a person asks.
+    fn is_over(&self) -> bool {
+        self.relationship.expires_at().is_some_and(|at| at <= self.shared.clock.now())
     }
 
     /// When the bundle is too old, and when the relationship is over.

@@ -11,7 +11,7 @@ use crate::store::records::HeldDocument;
 use super::poller::Progressed;
 use super::pollers::Handles;
 use super::relationship::{EndpointProfile, FederationRelationship};
-use super::status::{HeldStatus, RelationshipStatus, Warning};
+use super::status::{HeldStatus, RelationshipState, RelationshipStatus, Warning};
 use super::timestamp::Timestamp;
 use super::warnings;
 
@@ -32,6 +32,7 @@ pub(crate) fn status(
     };
     let interval = relationship.poll.interval(progress.refresh_hint.map(Duration::from_secs));
     let of_peer = authorities.map(|authorities| warnings::of_peer(authorities, interval, now)).unwrap_or_default();
+    let next_poll = seen.next_poll.filter(|_| state != RelationshipState::Expired);
     let warnings = warnings::of_policy(&relationship.policy).into_iter().chain(of_peer).collect();
     RelationshipStatus {
         trust_domain: relationship.trust_domain.clone(),
@@ -51,8 +52,8 @@ pub(crate) fn status(
         last_attempt: progress.last_attempt,
         last_error: progress.last_error.clone(),
         consecutive_failures: progress.failures,
-        next_poll: seen.next_poll.map(|(at, _)| at),
-        next_poll_reason: seen.next_poll.map(|(_, reason)| reason.to_owned()),
+        next_poll: next_poll.map(|(at, _)| at),
+        next_poll_reason: next_poll.map(|(_, reason)| reason.to_owned()),
         soonest_authority_expiry: authorities.and_then(|authorities| soonest_expiry(authorities, now)),
         x509_authorities: authorities.map_or(0, |authorities| usable_x509(authorities, now)),
         jwt_authorities: count(SvidType::JwtSvid),

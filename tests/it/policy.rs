@@ -59,6 +59,7 @@ async fn a_relationship_ends_on_its_day_and_goes_on_when_it_is_prolonged() {
         let status = service.status("b.example").await;
         assert_eq!((&status["state"], &status["since"]), (&json!("expired"), &json!("2027-01-15T09:00:01Z")), "{when}");
         assert_eq!(service.verdict(&svid), "policy-not-after", "{when}");
+        assert_eq!(status["next_poll"], json!(null), "{when}: there is none");
         match when {
             "by time alone" => service.restart().await,
             _ => drop(service.refresh("b.example").await),
@@ -66,7 +67,8 @@ async fn a_relationship_ends_on_its_day_and_goes_on_when_it_is_prolonged() {
     }
     service.configure([until("2028-01-15T09:00:00Z")]);
     becomes(&service, &svid, "accepted").await;
-    assert_eq!(service.status("b.example").await["state"], "current");
+    let status = service.status("b.example").await;
+    assert_eq!((&status["state"], status["next_poll"].is_null()), (&json!("current"), false));
 }
 
 #[tokio::test]

@@ -98,6 +98,13 @@ impl Bench {
         self.shared.feed.snapshot().generation()
     }
 
+    /// The order to go on until the end of this second.
+    fn until(&self, last: u64) -> Order {
+        let policy = Policy { not_after: Some(Timestamp::from_secs(last).into()), ..Policy::default() };
+        let relationship = FederationRelationship::clone(&self.poller.relationship);
+        Order::Policy(Arc::new(FederationRelationship { policy: Arc::new(policy), ..relationship }))
+    }
+
     /// Somebody else writes a revision.
     async fn overtake(&self) {
         let known = &self.poller.known;
@@ -171,12 +178,7 @@ async fn rel_08_the_end_and_the_return_of_trust_are_new_generations() {
 async fn the_end_of_a_relationship_is_a_new_generation_whenever_its_date_is_told() {
     let mut bench = Bench::new().await;
     bench.serve(1, 1).await.unwrap();
-    let until = |last: u64| {
-        let policy = Policy { not_after: Some(Timestamp::from_secs(last).into()), ..Policy::default() };
-        let relationship = FederationRelationship::clone(&bench.poller.relationship);
-        Order::Policy(Arc::new(FederationRelationship { policy: Arc::new(policy), ..relationship }))
-    };
-    let orders = [until(NOW + 9), until(NOW + 20)];
+    let orders = [bench.until(NOW + 9), bench.until(NOW + 20)];
     let accepted = bench.generation();
     for (order, (last, generation)) in orders.into_iter().zip([(NOW + 9, accepted + 1), (NOW + 20, accepted + 2)]) {
         assert_eq!(bench.poller.obey(order).await, None, "no poll comes of it");
@@ -192,6 +194,35 @@ async fn the_end_of_a_relationship_is_a_new_generation_whenever_its_date_is_told
     bench.hand.0.store(NOW + STALENESS, Ordering::Relaxed);
     bench.poller.announce_lapse();
     assert_eq!((bench.generation(), bench.poller.lapse()), (accepted + 3, None), "and too old besides");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relationship_that_is_over_is_not_polled_until_it_is_prolonged() {
+    let mut bench = Bench::new().await;
+    bench.serve(1, 1).await.unwrap();
+    // Nobody is asked for the name of an address, and nobody listens there.
+    let endpoint =
+        BundleEndpoint { url: "https://127.0.0.1:1/".parse().unwrap(), ..bench.poller.relationship.endpoint.clone() };
+    let relationship = FederationRelationship::clone(&bench.poller.relationship);
+    bench.poller.relationship = Arc::new(FederationRelationship { endpoint, ..relationship });
+    let (short, long) = (bench.until(NOW + 9), bench.until(NOW + 999));
+    bench.hand.0.store(NOW + 10, Ordering::Relaxed);
+    assert_eq!(bench.poller.obey(short).await, None);
+    let Bench { poller, orders, .. } = bench;
+    let (seen, stop) = (poller.seen.clone(), CancellationToken::new());
+    let attempt = || seen.load().known.progress.last_attempt.unwrap().as_secs() - NOW;
+    let journey = async {
+        orders.send(Order::Early).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(7_200)).await;
+        assert_eq!(attempt(), 0, "long overdue");
+        orders.send(long).await.unwrap();
+        while attempt() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stop.cancel();
+    };
+    tokio::join!(poller.run(stop.clone()), journey);
+    assert_eq!(attempt(), 10);
 }
 
 #[tokio::test]
