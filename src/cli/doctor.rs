@@ -90,7 +90,7 @@ async fn examine(arguments: &Arguments) -> Result<Vec<Finding>, CliError> {
     };
     for url in urls {
         let is_public = !arguments.urls.is_empty();
-        findings.push(checks::endpoint(&client, url, roots.clone().map(Arc::new), own.as_ref(), is_public).await);
+        findings.extend(checks::endpoint(&client, url, roots.clone().map(Arc::new), own.as_ref(), is_public).await);
     }
     match arguments.output {
         Format::Text => page(&findings).print()?,

@@ -62,6 +62,7 @@ impl Probing {
             digest: record.digest,
             has_etag: looked.as_ref().is_ok_and(|(_, etag)| etag.is_some()),
             elapsed_ms: u64::try_from(record.elapsed.as_millis()).unwrap_or(u64::MAX),
+            clock_ahead_seconds: record.clock_ahead,
             certificates: record.shown.iter().flat_map(certificates).collect(),
             profiles,
             seems_to_be: endpoint_id

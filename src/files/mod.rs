@@ -1,4 +1,5 @@
-//! Files that carry trust: who may write them, and when they change.
+//! Files that carry trust: who may write them, when they change, and how much room there is.
 
+pub(crate) mod space;
 pub(crate) mod trusted;
 pub(crate) mod watch;

@@ -37,7 +37,9 @@ async fn fes_15_our_own_endpoint_is_fetched_as_a_peer_would() {
     let (service, address) = publisher.start().await;
     let healthy = doctor(&publisher, address, &[]).await;
     assert_eq!(healthy.code, Some(0), "{healthy:?}");
-    for text in ["serves our bundle by https_web", "a.example is ready", "mode 600", "nothing has to be done"] {
+    for text in
+        ["serves our bundle by https_web", "a.example is ready", "mode 600", "MiB are free", "nothing has to be done"]
+    {
         assert!(healthy.out.contains(text), "{text} is not in {}", healthy.out);
     }
     let stranger = Peer::start(&publisher.web.server("localhost")).await;
@@ -49,8 +51,21 @@ async fn fes_15_our_own_endpoint_is_fetched_as_a_peer_would() {
         stranger.answer(answer);
         assert_eq!(codes(&publisher, stranger.address()).await, [code]);
     }
+    let served = crate::publisher::fetch(address).await.body;
+    for (date, age, expected) in [
+        ("Sat, 01 Jan 2000 00:00:00 GMT", "0", Some("behind ours: one of both is wrong")),
+        ("Fri, 01 Jan 2100 00:00:00 GMT", "0", Some("ahead of ours: one of both is wrong")),
+        ("Sat, 01 Jan 2000 00:00:00 GMT", "18446744073709551615", None),
+        ("yesterday", "0", None),
+    ] {
+        stranger.answer(Answer::ok(served.clone()).header("Date", date).header("Age", age));
+        let told = doctor(&publisher, stranger.address(), &[]).await;
+        assert_eq!(told.code, Some(i32::from(expected.is_some())), "{told:?}");
+        assert!(told.out.contains(expected.unwrap_or("nothing has to be done")), "{told:?}");
+        assert_eq!(told.out.contains("[clock-differs]"), expected.is_some(), "{told:?}");
+    }
     let impostor = Peer::start(&Ca::web("another").server("localhost")).await;
-    impostor.answer(Answer::ok(crate::publisher::fetch(address).await.body));
+    impostor.answer(Answer::ok(served));
     assert_eq!(codes(&publisher, impostor.address()).await, ["certificate-rejected"]);
     service.stop().await;
 }

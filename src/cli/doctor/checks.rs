@@ -19,6 +19,7 @@ use crate::federation::probe::{Probe, Probing, ShownBundle};
 use crate::federation::relationship::EndpointUrl;
 use crate::federation::status::{RelationshipState, RelationshipStatus};
 use crate::federation::timestamp::Timestamp;
+use crate::files::space::free_bytes;
 use crate::http::tls::{EndpointTls, TlsFileError};
 use crate::spiffe::document::BundleDocument;
 
@@ -28,6 +29,8 @@ use super::Finding;
 #[derive(Clone, Copy)]
 enum Sign {
     CertificateEndsSoon,
+    ClockDiffers,
+    DiskNearlyFull,
     NotThere,
     OpenToOthers,
     OtherBundleServed,
@@ -38,6 +41,8 @@ impl Sign {
     fn code(self) -> &'static str {
         match self {
             Self::CertificateEndsSoon => "certificate-ends-soon",
+            Self::ClockDiffers => "clock-differs",
+            Self::DiskNearlyFull => "disk-nearly-full",
             Self::NotThere => "not-there",
             Self::OpenToOthers => "open-to-others",
             Self::OtherBundleServed => "other-bundle-served",
@@ -58,9 +63,11 @@ pub(super) fn files(config: &Config, now: Timestamp) -> Vec<Finding> {
         }
         AuthorizationTransport::Unix(socket) => mode("authorization socket", socket, 0o007),
     });
-    let store = config.store_url.strip_prefix("sqlite://").map(|path| mode("store", Path::new(path), 0o077));
+    let store = config.store_url.strip_prefix("sqlite://").map(Path::new);
+    let volume = store.and_then(|path| Some(room("store", path, free_bytes(path.parent()?).ok()?)));
+    let store = store.map(|path| mode("store", path, 0o077));
     let admin = mode("admin socket", &config.admin_socket, 0o077);
-    endpoints.chain(authorization).chain(store).chain([admin]).collect()
+    endpoints.chain(authorization).chain(store).chain(volume).chain([admin]).collect()
 }
 
 fn certificate(about: &str, tls: Result<EndpointTls, TlsFileError>, now: Timestamp) -> Finding {
@@ -89,6 +96,15 @@ fn mode(about: &str, path: &Path, forbidden: u32) -> Finding {
             Finding::bad(about, Sign::OpenToOthers.code(), detail)
         }
         Ok(mode) => Finding::good(about, format!("{shown} has mode {:o}", mode & 0o777)),
+    }
+}
+
+/// The volume that a file is on, with so many bytes left.
+fn room(about: &str, path: &Path, free: u64) -> Finding {
+    let detail = format!("{} MiB are free where {} is", free >> 20, path.display());
+    match free < LEAST_FREE {
+        true => Finding::bad(about, Sign::DiskNearlyFull.code(), detail),
+        false => Finding::good(about, detail),
     }
 }
 
@@ -162,13 +178,17 @@ pub(super) async fn endpoint(
     roots: Option<Arc<RootCertStore>>,
     own: Option<&BundleDocument>,
     is_public: bool,
-) -> Finding {
+) -> Vec<Finding> {
     let about = format!("endpoint {url}");
     let known = own.map(|own| Arc::new(own.bundle().clone()));
     // An address that we listen on may be link-local; what a URL of others redirects to may not (FEC-30).
     let probing = Probing { url, roots, known, allow_link_local: !is_public };
     let probe = probing.probe(client).await;
-    match (&probe.bundle, &probe.problem) {
+    let clock = probe.clock_difference().map(|difference| {
+        let detail = format!("the clock there is {difference}: one of both is wrong");
+        Finding::bad(&*about, Sign::ClockDiffers.code(), detail)
+    });
+    let served = match (&probe.bundle, &probe.problem) {
         (_, Some(problem)) => Finding::bad(about, &problem.code, &*problem.detail),
         (Some(served), None) if own.is_some_and(|own| !is_same(served, own)) => Finding::bad(
             about,
@@ -176,7 +196,8 @@ pub(super) async fn endpoint(
             "what is served there is not the bundle that the service has",
         ),
         _ => authenticated(about, &probe, is_public),
-    }
+    };
+    [served].into_iter().chain(clock).collect()
 }
 
 fn authenticated(about: String, probe: &Probe, is_public: bool) -> Finding {
@@ -198,3 +219,23 @@ fn is_same(served: &ShownBundle, own: &BundleDocument) -> bool {
 
 /// Renewal should have happened long before.
 const SOON: Duration = Duration::from_secs(24 * 3600);
+
+/// Enough for some relationships' history and what they hold.
+const LEAST_FREE: u64 = 256 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_room_for_the_store_is_told() {
+        for (free, code) in
+            [(0, Some("disk-nearly-full")), (LEAST_FREE - 1, Some("disk-nearly-full")), (LEAST_FREE, None)]
+        {
+            let found = room("store", Path::new("/var/lib/comity/comity.db"), free);
+            assert_eq!(found.code.as_deref(), code, "{free}");
+        }
+        assert_eq!(room("store", Path::new("/s"), LEAST_FREE).detail, "256 MiB are free where /s is");
+        assert!(free_bytes(&std::env::temp_dir()).is_ok() && free_bytes(Path::new("/nowhere")).is_err());
+    }
+}

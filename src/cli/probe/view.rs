@@ -54,6 +54,9 @@ fn connection(probe: &Probe, page: &mut Page) {
             if probe.has_etag { "with an entity tag" } else { "without an entity tag: every poll is a whole one" };
         facts.add("answer", format!("status {status}, {} bytes in {} ms, {etag}", probe.bytes, probe.elapsed_ms));
     }
+    if let Some(difference) = probe.clock_difference() {
+        facts.add("clock", format!("{difference}: one of both is wrong"));
+    }
     facts.onto(page);
     page.line("");
 }

@@ -1,11 +1,12 @@
 //! One request to one URL, over a connection of its own.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::{AGE, CONTENT_ENCODING, ETAG, HeaderMap, IF_NONE_MATCH, LOCATION};
+use reqwest::header::{AGE, CONTENT_ENCODING, DATE, ETAG, HeaderMap, IF_NONE_MATCH, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Response, StatusCode};
+use rustls::pki_types::UnixTime;
 use tokio::time::Instant;
 
 use crate::federation::relationship::EndpointUrl;
@@ -46,6 +47,7 @@ impl Hop<'_> {
         record.status = Some(response.status().as_u16());
         record.address = response.remote_addr().or(record.address);
         record.age = age(response.headers());
+        record.clock_ahead = self.client.clock.current_time().and_then(|now| clock_ahead(response.headers(), now));
         match response.status() {
             StatusCode::OK => self.read(response, record).await.map(Answered::Body),
             StatusCode::NOT_MODIFIED if self.etag.is_some() => Ok(Answered::Body(Body::NotModified)),
@@ -131,6 +133,13 @@ impl Hop<'_> {
 fn age(headers: &HeaderMap) -> Option<Duration> {
     let ages = headers.get_all(AGE).iter().filter_map(|age| age.to_str().ok()?.trim().parse().ok());
     ages.max().map(Duration::from_secs)
+}
+
+/// How far the answer's `Date`, to which a cache has added the `Age`, lies after `now` in seconds.
+fn clock_ahead(headers: &HeaderMap, now: UnixTime) -> Option<i64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?.saturating_add(age(headers).unwrap_or_default());
+    i64::try_from(date.as_secs()).ok()?.checked_sub_unsigned(now.as_secs())
 }
 
 /// The entity tag, if it has the form of one (RFC 9110 §8.8.3).

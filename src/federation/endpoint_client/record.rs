@@ -33,6 +33,8 @@ pub(crate) struct FetchRecord {
     pub(crate) digest: Option<Fingerprint>,
     /// How long a cache had held the answer (`Age`, RFC 9111 §5.1).
     pub(crate) age: Option<Duration>,
+    /// By how many seconds the clock of whoever answered is ahead of ours, by its `Date`.
+    pub(crate) clock_ahead: Option<i64>,
     /// Time that the fetch took.
     pub(crate) elapsed: Duration,
 }
@@ -58,6 +60,7 @@ impl FetchRecord {
             bytes: 0,
             digest: None,
             age: None,
+            clock_ahead: None,
             elapsed: Duration::ZERO,
         }
     }

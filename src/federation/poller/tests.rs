@@ -88,6 +88,7 @@ impl Bench {
             bytes: 0,
             digest: None,
             age: None,
+            clock_ahead: None,
             elapsed: Duration::ZERO,
         };
         let outcome = self.poller.consider(&record, &document(sequence, fixture), Some("\"e\"".into())).await;

@@ -1,6 +1,7 @@
 //! What a look at a bundle endpoint showed.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
@@ -33,6 +34,8 @@ pub(crate) struct Probe {
     pub(crate) digest: Option<Fingerprint>,
     pub(crate) has_etag: bool,
     pub(crate) elapsed_ms: u64,
+    /// By how many seconds the clock there is ahead of ours, by the `Date` of the answer.
+    pub(crate) clock_ahead_seconds: Option<i64>,
     /// As sent, the leaf first.
     pub(crate) certificates: Vec<ShownCertificate>,
     pub(crate) profiles: [ProfileOutcome; 2],
@@ -106,6 +109,14 @@ impl Probe {
         let configured = self.relationships.iter().all(|one| one.outcome == "accepted");
         self.bundle.is_some() && (profile || !self.relationships.is_empty()) && configured
     }
+
+    /// How far the clock there is from ours, in words, if that is more than clocks should be.
+    pub(crate) fn clock_difference(&self) -> Option<String> {
+        let ahead = self.clock_ahead_seconds?;
+        let apart = Duration::from_secs(ahead.unsigned_abs());
+        let way = if ahead > 0 { "ahead of" } else { "behind" };
+        (apart > MOST_APART).then(|| format!("{} {way} ours", humantime::format_duration(apart)))
+    }
 }
 
 impl Problem {
@@ -159,3 +170,6 @@ pub(crate) fn named_by(bundle: &Bundle) -> Option<TrustDomain> {
     let id = uris.find_map(|uri| uri.strip_suffix('/').unwrap_or(uri).parse::<SpiffeId>().ok())?;
     Some(id.trust_domain().clone())
 }
+
+/// The same tolerance that our own clock has against itself.
+const MOST_APART: Duration = Duration::from_secs(300);
