@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -44,9 +45,40 @@ pub(crate) struct Publisher {
 #[derive(Clone, Debug)]
 pub(crate) struct OwnKeys {
     pub(crate) bundle: Arc<Bundle>,
-    pub(crate) since: BTreeMap<AuthorityId, Timestamp>,
+    pub(crate) progress: OwnProgress,
     /// The first sequence with each key among those that were served since the start.
     pub(crate) first: BTreeMap<AuthorityId, u64>,
+}
+
+/// What the store keeps beside our bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OwnProgress {
+    /// The very first publication, before which nobody could have fetched another key.
+    pub(crate) begun: Timestamp,
+    pub(crate) since: BTreeMap<AuthorityId, Timestamp>,
+}
+
+impl OwnProgress {
+    /// Reads what was stored; what can't be read is of unknown age, and so counts as new.
+    fn restore(stored: &str, authorities: &Authorities, now: Timestamp) -> Self {
+        let mut progress = serde_json::from_str(stored).unwrap_or_else(|_| Self::of_since_alone(stored));
+        for id in authorities.ids() {
+            progress.since.entry(id.clone()).or_insert(now);
+        }
+        progress
+    }
+
+    /// What earlier releases stored.
+    fn of_since_alone(stored: &str) -> Self {
+        let since: BTreeMap<AuthorityId, Timestamp> = serde_json::from_str(stored).unwrap_or_default();
+        Self { begun: since.values().min().copied().unwrap_or_default(), since }
+    }
+
+    /// With these authorities from `now` on.
+    fn next(&self, authorities: &Authorities, now: Timestamp) -> Self {
+        let since = |id: &AuthorityId| (id.clone(), *self.since.get(id).unwrap_or(&now));
+        Self { since: authorities.ids().map(since).collect(), ..*self }
+    }
 }
 
 impl Publisher {
@@ -94,12 +126,8 @@ impl Publisher {
 
     /// Serves what the store has, before anything else is looked at.
     pub(crate) fn restore(&self, own: OwnBundle) {
-        let mut since: BTreeMap<_, _> = serde_json::from_str(&own.progress).unwrap_or_default();
-        for id in own.bundle.authorities().ids() {
-            // A key of unknown age is a new one, lest it signs too early.
-            since.entry(id.clone()).or_insert_with(|| self.clock.now());
-        }
-        self.serve(own.bundle, since);
+        let progress = OwnProgress::restore(&own.progress, own.bundle.authorities(), self.clock.now());
+        self.serve(own.bundle, progress);
     }
 
     /// Publishes these authorities; false if they are public already, under the same refresh hint.
@@ -111,10 +139,7 @@ impl Publisher {
     /// The store did not take the new number: then nothing changes at the endpoint.
     pub(crate) async fn publish(&self, authorities: Authorities) -> Result<bool, StoreError> {
         let current = self.own();
-        let (old, old_since) = match &current {
-            Some(current) => (Some(&current.bundle), current.since.clone()),
-            None => (None, BTreeMap::new()),
-        };
+        let old = current.as_ref().map(|current| &current.bundle);
         let unchanged =
             |old: &Arc<Bundle>| *old.authorities() == authorities && old.refresh_hint() == Some(self.refresh_hint);
         if old.is_some_and(unchanged) {
@@ -123,17 +148,18 @@ impl Publisher {
         let now = self.clock.now();
         let after = old.and_then(|old| old.sequence()).map_or(1, |stored| stored.saturating_add(1));
         let sequence = after.max(now.as_secs());
-        let since = authorities.ids().map(|id| (id.clone(), *old_since.get(id).unwrap_or(&now))).collect();
+        let beginning = OwnProgress { begun: now, since: BTreeMap::new() };
+        let progress = current.as_ref().map_or(&beginning, |current| &current.progress).next(&authorities, now);
         let bundle = Bundle::new(self.trust_domain.clone(), authorities, Some(sequence), Some(self.refresh_hint));
-        let progress = serde_json::to_string(&since).expect("identities and times always serialise");
-        self.store.put_own(&bundle, &progress).await?;
+        let stored = serde_json::to_string(&progress).expect("identities and times always serialise");
+        self.store.put_own(&bundle, &stored).await?;
         let diff = BundleDiff::between(old.map_or(&Authorities::new(), |old| old.authorities()), bundle.authorities());
         info!(sequence, added = diff.added.len(), removed = diff.removed.len(), "own bundle published");
-        self.serve(bundle, since);
+        self.serve(bundle, progress);
         Ok(true)
     }
 
-    fn serve(&self, bundle: Bundle, since: BTreeMap<AuthorityId, Timestamp>) {
+    fn serve(&self, bundle: Bundle, progress: OwnProgress) {
         let sequence = bundle.sequence().unwrap_or_default();
         let published = PublishedBundle::new(render(&bundle, WitAuthorities::Include), sequence)
             .expect("writing to memory does not fail");
@@ -142,7 +168,7 @@ impl Publisher {
         let first = ids.map(|id| (id.clone(), *before.get(id).unwrap_or(&sequence))).collect();
         let bundle = Arc::new(bundle);
         self.feed.set_own(bundle.clone());
-        self.own.store(Some(Arc::new(OwnKeys { bundle, since, first })));
+        self.own.store(Some(Arc::new(OwnKeys { bundle, progress, first })));
         self.published.send_replace(Some(Arc::new(published)));
     }
 }
@@ -243,8 +269,8 @@ mod tests {
         restarted.restore(shared.store.load().await.unwrap().own.unwrap());
         assert!(!restarted.publish(keys([FIXTURES[2].x509(), FIXTURES[1].x509()])).await.unwrap());
         let (before, after) = (publisher.own().unwrap(), restarted.own().unwrap());
-        assert_eq!((&before.bundle, &before.since), (&after.bundle, &after.since));
-        let ages = [1, 2].map(|fixture: usize| after.since[&FIXTURES[fixture].x509().id()].as_secs());
+        assert_eq!((&before.bundle, &before.progress), (&after.bundle, &after.progress));
+        let ages = [1, 2].map(|fixture: usize| after.progress.since[&FIXTURES[fixture].x509().id()].as_secs());
         assert_eq!(ages, [NOW, NOW + 100]);
     }
 
@@ -255,9 +281,13 @@ mod tests {
         let [a, b] = [1, 2].map(|fixture: usize| FIXTURES[fixture].x509());
         let of = |key: &Authority| {
             let own = publisher.own().unwrap();
-            (own.since[&key.id()].as_secs() - NOW, own.first[&key.id()] - NOW)
+            (own.progress.since[&key.id()].as_secs() - NOW, own.first[&key.id()] - NOW)
         };
         let stored = Bundle::new(own(), keys([a.clone()]), Some(NOW), Some(HINT));
+        let earlier = format!("{{\"{}\":\"2027-01-15T07:59:00Z\"}}", a.id());
+        publisher.restore(OwnBundle { bundle: stored.clone(), progress: earlier });
+        let progress = publisher.own().unwrap().progress.clone();
+        assert_eq!((progress.begun, progress.since[&a.id()]), (Timestamp::from_secs(NOW - 60), progress.begun));
         publisher.restore(OwnBundle { bundle: stored, progress: "damaged".into() });
         assert_eq!(of(&a), (0, 0));
         for (time, keys, expected) in [

@@ -67,7 +67,7 @@ impl RotationStatus {
 
 fn of_key(key: &Authority, own: &OwnKeys, noted: &Noted, now: Timestamp) -> KeyRotation {
     let id = key.id();
-    let public_since = own.since.get(&id).copied().unwrap_or(now);
+    let public_since = own.progress.since.get(&id).copied().unwrap_or(now);
     let safe_from = public_since.after(own.bundle.refresh_hint().unwrap_or_default() * NOTICE);
     let first_sequence = own.first.get(&id).copied().or_else(|| own.bundle.sequence()).unwrap_or_default();
     let rotation = KeyRotation {
@@ -90,6 +90,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::federation::publisher::OwnProgress;
     use crate::spiffe::bundle::{Authorities, Bundle};
     use crate::spiffe::fixtures::FIXTURES;
 
@@ -104,7 +105,7 @@ mod tests {
         let first = keys.ids().cloned().zip([7, 9]).collect();
         let hint = Some(Duration::from_secs(300));
         let bundle = Arc::new(Bundle::new("a.example".parse().unwrap(), keys, Some(9), hint));
-        let own = OwnKeys { bundle, since, first };
+        let own = OwnKeys { bundle, progress: OwnProgress { begun: at(1_000), since }, first };
         let fetcher = |sequence| FetcherStatus {
             address: "10.0.0.1".parse().unwrap(),
             user_agent: None,

@@ -6,7 +6,7 @@ use crate::spiffe::authority::{AuthorityId, X509Authority};
 use crate::spiffe::bundle::Authorities;
 use crate::verify::policy::Policy;
 
-use super::publisher::OwnKeys;
+use super::publisher::{OwnKeys, OwnProgress};
 use super::status::Warning;
 use super::timestamp::Timestamp;
 
@@ -49,8 +49,8 @@ pub(crate) fn of_peer(authorities: &Authorities, interval: Duration, now: Timest
 /// Own keys that peers may not have seen yet (FES-11); the first ones ever have nobody to surprise.
 pub(crate) fn of_own(own: &OwnKeys, now: Timestamp) -> Vec<Warning> {
     let hint = own.bundle.refresh_hint().unwrap_or_default();
-    let first = own.since.values().min();
-    let young = own.since.iter().filter(|(_, at)| Some(*at) != first && now.since(**at) < hint * NOTICE);
+    let OwnProgress { begun, since } = &own.progress;
+    let young = since.iter().filter(|(_, at)| *at != begun && now.since(**at) < hint * NOTICE);
     let warning = |(id, at): (&AuthorityId, &Timestamp)| Warning {
         code: "own-key-new".into(),
         detail: format!("{id} is public since {at}; sign nothing with it before {}", at.after(hint * NOTICE)),

@@ -43,7 +43,14 @@ fn fes_11_a_new_key_of_ours_is_announced_until_it_has_been_public_for_three_hint
     let keys = authorities(&[(0, DAY), (0, DAY)]);
     let since: BTreeMap<_, _> = keys.ids().cloned().zip([at(0), at(1000)]).collect();
     let bundle = Arc::new(Bundle::new("a.example".parse().unwrap(), keys, Some(1), Some(HINT)));
-    let own = OwnKeys { bundle, since, first: BTreeMap::new() };
+    let own = |since| OwnKeys {
+        bundle: bundle.clone(),
+        progress: OwnProgress { begun: at(0), since },
+        first: BTreeMap::new(),
+    };
+    let replaced = since.iter().filter(|(_, since)| **since == at(1000)).map(|(id, at)| (id.clone(), *at)).collect();
+    assert_eq!(codes(&of_own(&own(replaced), at(1000))), ["own-key-new"], "in the place of all that were known");
+    let own = own(since);
     for (now, expected) in [(1000, vec!["own-key-new"]), (1899, vec!["own-key-new"]), (1900, vec![])] {
         let warnings = of_own(&own, at(now));
         assert_eq!(codes(&warnings), expected, "{now}");
