@@ -230,6 +230,7 @@ impl Stage {
         println!("  {comity} federation status --socket {}", a.display());
         println!("  {comity} federation status --socket {} --watch", b.display());
         println!("  {comity} bundle list --socket {}", b.display());
+        println!("  {comity} rotation status --socket {}", a.display());
         println!(
             "  rm {}    # an emptied folder revokes nothing: see the warning in bank A's status",
             self.a.path("ca/ca-2.pem").display()
