@@ -186,7 +186,7 @@ impl Poller {
         let conditional = self.etag.take().filter(|_| self.conditional < CONDITIONAL_POLLS);
         self.conditional = if conditional.is_some() { self.conditional + 1 } else { 0 };
         let endpoint = &self.relationship.endpoint;
-        let request = Request { endpoint, authentication, etag: conditional.as_deref() };
+        let request = Request { endpoint, authentication, etag: conditional.as_deref(), bearer: None };
         let (record, body) = self.shared.client.fetch(&request).await;
         let outcome = match body {
             Ok(Body::NotModified) => self.confirm(&record, conditional).await,

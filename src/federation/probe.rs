@@ -198,7 +198,7 @@ async fn fetch(
     endpoint: &BundleEndpoint,
     authentication: Authentication,
 ) -> (FetchRecord, Result<(Vec<u8>, Option<String>), FetchError>) {
-    let (record, body) = client.fetch(&Request { endpoint, authentication, etag: None }).await;
+    let (record, body) = client.fetch(&Request { endpoint, authentication, etag: None, bearer: None }).await;
     let document = body.and_then(|body| match body {
         Body::Document { bytes, etag } => Ok((bytes, etag)),
         Body::NotModified => Err(FetchError::NotModifiedUnasked),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{AGE, CONTENT_ENCODING, DATE, ETAG, HeaderMap, IF_NONE_MATCH, LOCATION};
+use reqwest::header::{AGE, AUTHORIZATION, CONTENT_ENCODING, DATE, ETAG, HeaderMap, IF_NONE_MATCH, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Response, StatusCode};
 use rustls::pki_types::UnixTime;
@@ -14,6 +14,7 @@ use crate::spiffe::public_key::Fingerprint;
 
 use super::address::{Reach, reach};
 use super::error::{FetchError, escaped, root_cause};
+use super::get::Bearer;
 use super::record::Shown;
 use super::refusal::Attempt;
 use super::resolve::Reachable;
@@ -26,6 +27,7 @@ pub(super) struct Hop<'a> {
     pub(super) url: &'a EndpointUrl,
     pub(super) authentication: &'a Authentication,
     pub(super) etag: Option<&'a str>,
+    pub(super) bearer: Option<&'a Bearer>,
     pub(super) reachable: Reachable,
 }
 
@@ -89,6 +91,8 @@ impl Hop<'_> {
             .expect("the configuration is of reqwest's own rustls, and the name is a header value");
         let request = client.get(self.url.as_url().clone());
         let request = self.etag.iter().fold(request, |request, etag| request.header(IF_NONE_MATCH, *etag));
+        let request =
+            self.bearer.iter().fold(request, |request, bearer| request.header(AUTHORIZATION, bearer.header()));
         let sent = request.send().await;
         let leaf = connection.verifier.leaf();
         record.peer = leaf.map(|leaf| format!("sha256:{}", leaf.fingerprint));

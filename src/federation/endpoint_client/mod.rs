@@ -2,6 +2,7 @@
 
 mod address;
 mod error;
+mod get;
 mod hop;
 mod record;
 mod refusal;
@@ -24,6 +25,7 @@ use crate::verify::snapshot::DomainTrust;
 
 pub(crate) use self::error::FetchError;
 pub(in crate::federation) use self::error::escaped;
+pub(crate) use self::get::Bearer;
 pub(crate) use self::record::{FetchRecord, Shown};
 pub(crate) use self::tls::Authentication;
 
@@ -85,7 +87,9 @@ impl EndpointClient {
         loop {
             let url = &visited[visited.len() - 1];
             record.enter(url);
-            let hop = Hop { client: self, url, authentication: &request.authentication, etag: request.etag, reachable };
+            let (authentication, etag) = (&request.authentication, request.etag);
+            let bearer = request.bearer.filter(|_| url.as_url().origin() == request.endpoint.url.as_url().origin());
+            let hop = Hop { client: self, url, authentication, etag, bearer, reachable };
             match hop.fetch(record).await? {
                 Answered::Body(body) => return Ok(body),
                 Answered::Redirect { location, reach } => {
@@ -124,6 +128,8 @@ pub(crate) struct Request<'a> {
     pub(crate) authentication: Authentication,
     /// Entity tag of the document that we hold, for a conditional request.
     pub(crate) etag: Option<&'a str>,
+    /// What proves who we are: to the configured origin alone, whatever redirects say.
+    pub(crate) bearer: Option<&'a Bearer>,
 }
 
 /// What a successful fetch brought.

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod bodies;
+mod get;
 mod redirects;
 
 use std::collections::HashMap;
@@ -69,7 +70,7 @@ impl Fetch {
 
     async fn run_with(&self, etag: Option<&str>) -> (FetchRecord, Result<Body, FetchError>) {
         let authentication = self.client.authentication(&self.endpoint.profile, self.trust.as_ref()).unwrap();
-        self.client.fetch(&Request { endpoint: &self.endpoint, authentication, etag }).await
+        self.client.fetch(&Request { endpoint: &self.endpoint, authentication, etag, bearer: None }).await
     }
 
     async fn error(&self) -> FetchError {

@@ -1,0 +1,40 @@
+use crate::support::answer::Answer;
+use crate::support::ca::Ca;
+use crate::support::peer::Peer;
+
+use super::super::{Bearer, FetchError};
+use super::{Fetch, roots};
+
+#[tokio::test]
+async fn a_token_goes_to_the_origin_that_was_configured_and_to_no_other() {
+    let ca = Ca::web("root");
+    let (first, second) = (Peer::start(&ca.server("localhost")).await, Peer::start(&ca.server("localhost")).await);
+    first.answer_at("/begin", Answer::redirect(302, &first.url("localhost", "/middle")));
+    first.answer_at("/middle", Answer::redirect(302, &second.url("localhost", "/end")));
+    second.answer(Answer::ok("keys"));
+    let client = Fetch::web(&first, &ca).client;
+    let (url, token) = (first.url("localhost", "/begin").parse().unwrap(), Bearer::new("secret").unwrap());
+    let body = client.get(&url, Some(roots(&[&ca])), Some(&token)).await.unwrap();
+    assert_eq!(body, b"keys");
+    let sent = |peer: &Peer| {
+        peer.requests().iter().map(|request| request.headers.get("authorization").cloned()).collect::<Vec<_>>()
+    };
+    assert_eq!(sent(&first), [Some("Bearer secret".to_owned()), Some("Bearer secret".to_owned())]);
+    assert_eq!(sent(&second), [None]);
+    assert!(!format!("{token:?}").contains("secret"));
+    assert!(Bearer::new("two\nlines").is_none());
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_ca_is_refused_without_talk_of_profiles() {
+    let (ca, own) = (Ca::web("root"), Ca::of("a.example"));
+    for identity in [Ca::web("other").server("localhost"), own.svid("spiffe://a.example/vault")] {
+        let peer = Peer::start(&identity).await;
+        let client = Fetch::web(&peer, &ca).client;
+        let error = client.get(&peer.url("localhost", "/").parse().unwrap(), Some(roots(&[&ca])), None).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, FetchError::CertificateRejected { .. }), "{error}");
+        assert!(!error.to_string().contains("profile"), "{error}");
+        assert!(peer.requests().is_empty());
+    }
+}
