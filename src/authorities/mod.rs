@@ -4,6 +4,7 @@ pub(crate) mod bundle_file;
 pub(crate) mod files;
 pub(crate) mod jwks;
 pub(crate) mod pem;
+pub(crate) mod root_certificates;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

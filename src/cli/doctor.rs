@@ -10,7 +10,8 @@ use rustls::time_provider::DefaultTimeProvider;
 use serde::Serialize;
 
 use crate::app::system_roots;
-use crate::config::{load, process_environment, read_roots};
+use crate::authorities::root_certificates::read_roots;
+use crate::config::{load, process_environment};
 use crate::federation::endpoint_client::{ClientLimits, EndpointClient};
 use crate::federation::relationship::EndpointUrl;
 

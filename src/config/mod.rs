@@ -29,7 +29,6 @@ pub(crate) use self::describe::describe;
 pub(crate) use self::endpoint_files::check_endpoint_files;
 pub(crate) use self::places::{default_admin_socket, default_store_url};
 pub(crate) use self::problem::ConfigErrors;
-pub(crate) use self::relationship::read_roots;
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug)]

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 
-use crate::authorities::{bundle_file, check_wiring, pem};
+use crate::authorities::root_certificates::read_roots;
+use crate::authorities::{bundle_file, check_wiring};
 use crate::federation::relationship::{
     BundleEndpoint, ChangeControl, EndpointProfile, EndpointUrl, FederationRelationship, PollPolicy,
 };
@@ -118,16 +118,6 @@ fn https_web(section: &Section<'_>) -> Option<(EndpointProfile, Option<Arc<Bundl
 fn root_certificates(section: &Section<'_>) -> Option<RootCertStore> {
     let path = section.path("root_certificates")?;
     read_roots(&path).map_err(|error| section.refuse("root_certificates", format!("{path:?}: {error}"))).ok()
-}
-
-/// A private root set, which replaces the system's (FEC-04); PEM.
-pub(crate) fn read_roots(file: &Path) -> Result<RootCertStore, String> {
-    let bytes = trusted::read(file, BundleDocument::MAX_BYTES).map_err(|error| error.to_string())?;
-    let mut roots = RootCertStore::empty();
-    for certificate in pem::ca_certificates(&bytes).map_err(|error| error.to_string())? {
-        roots.add(CertificateDer::from(certificate.der())).map_err(|error| error.to_string())?;
-    }
-    Ok(roots)
 }
 
 fn https_spiffe(
