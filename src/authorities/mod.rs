@@ -1,6 +1,7 @@
 //! Where our own public keys come from.
 
 pub(crate) mod bundle_file;
+mod ca_answer;
 pub(crate) mod files;
 pub(crate) mod jwks;
 pub(crate) mod pem;

@@ -1,0 +1,108 @@
+//! CA certificates as servers hand them out: plain PEM, or PEM inside the JSON of Consul and Vault.
+
+use serde::Deserialize;
+
+use crate::spiffe::authority::Authority;
+use crate::spiffe::trust_domain::TrustDomain;
+
+use super::pem::{self, PemError};
+use super::{MisWired, check_wiring};
+
+/// The CA certificates in an answer, at least one and at most 256. All of it or nothing, as in a file.
+pub(crate) fn authorities(trust_domain: &TrustDomain, answer: &[u8]) -> Result<Vec<Authority>, CaAnswerError> {
+    let certificates = match answer.trim_ascii_start().first() {
+        Some(b'{') => pem::ca_certificates(pem_in(trust_domain, answer)?.as_bytes())?,
+        _ => pem::ca_certificates(answer)?,
+    };
+    if certificates.len() > MAX_AUTHORITIES {
+        return Err(CaAnswerError::TooMany);
+    }
+    let authorities: Vec<_> = certificates.into_iter().map(Authority::X509).collect();
+    check_wiring(trust_domain, &authorities)?;
+    Ok(authorities)
+}
+
+/// What both of them say, as far as it is of use; members twice are refused.
+#[derive(Deserialize)]
+struct Answer {
+    /// Consul: all roots, also those that one rotates away from.
+    #[serde(rename = "Roots")]
+    roots: Option<Vec<ConsulRoot>>,
+    #[serde(rename = "TrustDomain")]
+    trust_domain: Option<String>,
+    /// Vault.
+    data: Option<VaultData>,
+}
+
+#[derive(Deserialize)]
+struct ConsulRoot {
+    #[serde(rename = "RootCert")]
+    certificate: String,
+}
+
+#[derive(Deserialize)]
+struct VaultData {
+    certificate: String,
+}
+
+fn pem_in(trust_domain: &TrustDomain, answer: &[u8]) -> Result<String, CaAnswerError> {
+    let answer: Answer = serde_json::from_slice(answer).map_err(|_| CaAnswerError::Malformed)?;
+    if let Some(other) = answer.trust_domain.filter(|other| other != trust_domain.as_str()) {
+        let other = other.escape_debug().take(MAX_SHOWN).collect();
+        return Err(CaAnswerError::OtherDomain { other, trust_domain: trust_domain.clone() });
+    }
+    match (answer.roots, answer.data) {
+        // Consul's PEM may lack its last line break.
+        (Some(roots), None) => Ok(roots.into_iter().map(|root| root.certificate + "\n").collect()),
+        (None, Some(data)) => Ok(data.certificate),
+        _ => Err(CaAnswerError::Malformed),
+    }
+}
+
+/// Why an answer is not used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum CaAnswerError {
+    /// Not what was expected of anybody.
+    #[error(
+        "the answer is neither PEM, nor JSON with Consul's Roots[].RootCert or Vault's data.certificate; is the path right?"
+    )]
+    Malformed,
+    /// Consul is of another domain.
+    #[error("the answer is of trust domain {other}, not of {trust_domain}")]
+    OtherDomain {
+        /// What it says.
+        other: String,
+        /// Ours.
+        trust_domain: TrustDomain,
+    },
+    /// More than peers read.
+    #[error("the answer holds more than {MAX_AUTHORITIES} certificates, which is more than peers read")]
+    TooMany,
+    /// As in a file.
+    #[error("{0}")]
+    Pem(#[from] PemError),
+    /// As in a file.
+    #[error("{0}")]
+    MisWired(#[from] MisWired),
+}
+
+impl CaAnswerError {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed-ca-answer",
+            Self::OtherDomain { .. } => "mis-wired",
+            Self::TooMany => "too-many-authorities",
+            Self::Pem(error) => error.code(),
+            Self::MisWired(error) => error.code(),
+        }
+    }
+}
+
+const MAX_AUTHORITIES: usize = 256;
+const MAX_SHOWN: usize = 200;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]
+mod tests;
