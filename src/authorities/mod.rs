@@ -3,9 +3,12 @@
 pub(crate) mod bundle_file;
 mod ca_answer;
 pub(crate) mod files;
+pub(crate) mod get;
+mod issuer;
 pub(crate) mod jwks;
 pub(crate) mod pem;
 pub(crate) mod root_certificates;
+pub(crate) mod source;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

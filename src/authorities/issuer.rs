@@ -1,0 +1,97 @@
+//! An OIDC issuer's signature keys, found by discovery (OpenID Connect Discovery 1.0 §4) or at a URL.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use serde::Deserialize;
+use url::Url;
+
+use crate::spiffe::trust_domain::TrustDomain;
+
+use super::get::{Get, NotGot, Token, Wanted};
+use super::jwks::{JwksError, signature_keys};
+use super::source::Found;
+
+/// Gets an issuer's keys.
+pub(super) struct Issuer<'a> {
+    pub(super) trust_domain: &'a TrustDomain,
+    pub(super) get: &'a dyn Get,
+    pub(super) roots: Option<Arc<RootCertStore>>,
+    pub(super) token: Option<&'a Token>,
+}
+
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl Issuer<'_> {
+    /// The keys of an issuer by its name, which its discovery document must repeat letter by letter.
+    pub(super) async fn discover(&self, issuer: &str) -> Result<Found, IssuerError> {
+        // A slash at its end is not doubled (§4.1).
+        let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        let document = self.document(&url, true).await?;
+        let discovery: Discovery = serde_json::from_slice(&document).map_err(|_| IssuerError::MalformedDiscovery)?;
+        if discovery.issuer != issuer {
+            return Err(IssuerError::OtherIssuer { found: discovery.issuer.escape_debug().take(MAX_SHOWN).collect() });
+        }
+        self.keys_at(&discovery.jwks_uri, is_same_origin(issuer, &discovery.jwks_uri)).await
+    }
+
+    /// The keys at a configured URL.
+    pub(super) async fn keys(&self, jwks_url: &str) -> Result<Found, IssuerError> {
+        self.keys_at(jwks_url, true).await
+    }
+
+    async fn keys_at(&self, url: &str, with_token: bool) -> Result<Found, IssuerError> {
+        let document = self.document(url, with_token).await?;
+        let (authorities, ignored) = signature_keys(self.trust_domain, &document)?;
+        Ok(Found { authorities, ignored })
+    }
+
+    async fn document(&self, url: &str, with_token: bool) -> Result<Vec<u8>, NotGot> {
+        let token = self.token.filter(|_| with_token);
+        self.get.get(&Wanted { url, roots: self.roots.clone(), token }).await
+    }
+}
+
+/// A discovery document may lead elsewhere, where our token has no business.
+fn is_same_origin(a: &str, b: &str) -> bool {
+    match (Url::parse(a), Url::parse(b)) {
+        (Ok(a), Ok(b)) => a.origin() == b.origin(),
+        _ => false,
+    }
+}
+
+/// Why an issuer's keys are not used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum IssuerError {
+    #[error("{0}")]
+    Get(#[from] NotGot),
+    #[error("the discovery document is no JSON object with issuer and jwks_uri, each once")]
+    MalformedDiscovery,
+    #[error("the discovery document is of issuer \"{found}\"; configure exactly that, if it is right")]
+    OtherIssuer { found: String },
+    #[error("the key set {0}")]
+    Jwks(#[from] JwksError),
+}
+
+impl IssuerError {
+    /// Stable identifier; see docs/problems.md.
+    pub(super) fn code(&self) -> &'static str {
+        match self {
+            Self::Get(error) => error.code,
+            Self::MalformedDiscovery => "malformed-discovery",
+            Self::OtherIssuer { .. } => "issuer-mismatch",
+            Self::Jwks(error) => error.code(),
+        }
+    }
+}
+
+const MAX_SHOWN: usize = 200;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]
+mod tests;

@@ -1,0 +1,110 @@
+//! What sources other than files say of themselves, on one board that everybody can read.
+
+use std::sync::Arc;
+
+use rustls::pki_types::UnixTime;
+use rustls::time_provider::TimeProvider;
+use tokio::sync::watch;
+
+use crate::spiffe::authority::Authority;
+use crate::spiffe::bundle::Authorities;
+use crate::spiffe::document::ignored::IgnoredElement;
+
+/// One source and what it last brought.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SourceState {
+    /// Its URL or socket.
+    pub(crate) name: String,
+    /// The keys it last had; `None` until it has been read for the first time since the start.
+    pub(crate) authorities: Option<Authorities>,
+    /// What it holds besides, which is no authority.
+    pub(crate) ignored: Vec<IgnoredElement>,
+    /// When that was.
+    pub(crate) last_success: Option<UnixTime>,
+    /// Why the newest attempt brought nothing.
+    pub(crate) problem: Option<SourceProblem>,
+}
+
+/// Why a source was not read, or why what it brought is not published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SourceProblem {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) code: &'static str,
+    /// For the operator; never a secret.
+    pub(crate) detail: String,
+    /// Since when it is so.
+    pub(crate) since: Option<UnixTime>,
+}
+
+/// What a source holds now.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) authorities: Vec<Authority>,
+    pub(crate) ignored: Vec<IgnoredElement>,
+}
+
+/// All sources other than files, in the order of the configuration.
+pub(crate) type Board = watch::Sender<Vec<SourceState>>;
+
+/// A board on which none of these sources has been read.
+pub(crate) fn board(names: impl IntoIterator<Item = String>) -> Board {
+    let unread = |name| SourceState { name, ..SourceState::default() };
+    watch::Sender::new(names.into_iter().map(unread).collect())
+}
+
+/// One source's place on the board.
+#[derive(Clone)]
+pub(crate) struct Reporter {
+    board: Board,
+    place: usize,
+    clock: Arc<dyn TimeProvider>,
+}
+
+impl Reporter {
+    pub(crate) fn new(board: Board, place: usize, clock: Arc<dyn TimeProvider>) -> Self {
+        Self { board, place, clock }
+    }
+
+    /// Whether it has been read since the start.
+    pub(crate) fn has_been_read(&self) -> bool {
+        self.board.borrow()[self.place].authorities.is_some()
+    }
+
+    /// Notes what the source holds, and says so if that is new.
+    pub(crate) fn found(&self, found: Found) {
+        let (now, authorities) = (self.clock.current_time(), found.authorities.into_iter().collect());
+        self.board.send_modify(|board| {
+            let state = &mut board[self.place];
+            let source = &state.name;
+            if state.problem.take().is_some() {
+                tracing::info!(source, "source of authorities is good again");
+            }
+            if state.authorities.as_ref() != Some(&authorities) || state.ignored != found.ignored {
+                let (keys, ignored) = (authorities.len(), found.ignored.len());
+                tracing::info!(source, keys, ignored, "source of authorities read");
+            }
+            *state = SourceState {
+                name: state.name.clone(),
+                authorities: Some(authorities),
+                ignored: found.ignored,
+                last_success: now,
+                problem: None,
+            };
+        });
+    }
+
+    /// Notes that it brought nothing: what it last had stays. The log has it once per code.
+    pub(crate) fn failed(&self, code: &'static str, detail: String) {
+        let now = self.clock.current_time();
+        self.board.send_modify(|board| {
+            let state = &mut board[self.place];
+            let before = state.problem.as_ref().filter(|problem| problem.code == code);
+            if before.is_none() {
+                let source = &state.name;
+                tracing::warn!(source, code, detail, "source of authorities not used; its last good keys stay");
+            }
+            let since = before.map_or(now, |problem| problem.since);
+            state.problem = Some(SourceProblem { code, detail, since });
+        });
+    }
+}
