@@ -2,11 +2,13 @@
 
 pub(crate) mod bundle_file;
 mod ca_answer;
+pub(crate) mod carried;
 pub(crate) mod files;
 pub(crate) mod get;
 mod issuer;
 pub(crate) mod jwks;
 pub(crate) mod pem;
+pub(crate) mod polled;
 pub(crate) mod root_certificates;
 pub(crate) mod source;
 

@@ -1,0 +1,155 @@
+//! What to publish, from what all sources say: a source that was not read takes no key away.
+
+use std::collections::BTreeSet;
+
+use crate::spiffe::bundle::Authorities;
+
+use super::LoadedAuthorities;
+use super::source::SourceState;
+
+/// Keys that were public before the restart and that nothing which can be read holds.
+pub(crate) struct Carried {
+    keys: Authorities,
+    /// Files and sources that may hold them: those that nobody could read since the start.
+    unread: BTreeSet<String>,
+    /// Whether anything was public before.
+    continues: bool,
+}
+
+impl Carried {
+    /// What is broken at the start must not retire the keys that it held before the restart.
+    pub(crate) fn new(before: Option<&Authorities>, files: &LoadedAuthorities, sources: &[SourceState]) -> Self {
+        let found = found(files, sources);
+        let missing =
+            before.into_iter().flat_map(Authorities::iter).filter(|authority| !found.contains(&authority.id()));
+        Self { keys: missing.cloned().collect(), unread: unread(files, sources), continues: before.is_some() }
+    }
+
+    /// What to publish; `None` leaves what is public as it is. What a readable file or source has lost is lost,
+    /// whatever is wrong with others.
+    ///
+    /// With nothing to carry, as after a lost store, a bundle waits for every source: one that lacks a
+    /// source's keys would revoke them at all peers, and none revokes nothing.
+    pub(crate) fn joined_by(
+        &mut self,
+        files: &LoadedAuthorities,
+        sources: &[SourceState],
+    ) -> Result<Option<Authorities>, TooManyAuthorities> {
+        let now = unread(files, sources);
+        self.unread.retain(|name| now.contains(name));
+        let found = found(files, sources);
+        let awaited = !self.continues && sources.iter().any(|source| source.authorities.is_none());
+        if found.is_empty() || awaited {
+            return Ok(None);
+        }
+        self.continues = true;
+        let carried = self.keys.iter().filter(|_| !self.unread.is_empty());
+        let joined: Authorities = carried.chain(found.iter()).cloned().collect();
+        if joined.len() > MAX_AUTHORITIES { Err(TooManyAuthorities) } else { Ok(Some(joined)) }
+    }
+}
+
+fn unread(files: &LoadedAuthorities, sources: &[SourceState]) -> BTreeSet<String> {
+    let files = files.problems.iter().map(|problem| problem.file.display().to_string());
+    let sources = sources.iter().filter(|source| source.authorities.is_none());
+    files.chain(sources.map(|source| source.name.clone())).collect()
+}
+
+fn found(files: &LoadedAuthorities, sources: &[SourceState]) -> Authorities {
+    let sources = sources.iter().filter_map(|source| source.authorities.as_ref());
+    std::iter::once(&files.authorities).chain(sources).flat_map(Authorities::iter).cloned().collect()
+}
+
+/// Files and sources together hold too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "files and sources of [authorities] hold more than {MAX_AUTHORITIES} keys together, which is more than peers read; what is public stays"
+)]
+pub(crate) struct TooManyAuthorities;
+
+impl TooManyAuthorities {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(&self) -> &'static str {
+        "too-many-authorities"
+    }
+}
+
+const MAX_AUTHORITIES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::authorities::AuthorityProblem;
+    use crate::spiffe::fixtures::FIXTURES;
+
+    fn keys(of: &[usize]) -> Authorities {
+        of.iter().map(|fixture| FIXTURES[*fixture].x509()).collect()
+    }
+
+    fn files(of: &[usize], broken: &[&str]) -> LoadedAuthorities {
+        let problem = |file: &&str| AuthorityProblem { file: PathBuf::from(file), code: "x", detail: String::new() };
+        LoadedAuthorities {
+            authorities: keys(of),
+            problems: broken.iter().map(problem).collect(),
+            ..LoadedAuthorities::default()
+        }
+    }
+
+    fn source(of: Option<&[usize]>) -> SourceState {
+        SourceState { name: "https://a.example/".into(), authorities: of.map(keys), ..SourceState::default() }
+    }
+
+    /// What is published in turn; `-` where nothing changes.
+    fn published(
+        before: Option<&[usize]>,
+        looks: &[(LoadedAuthorities, Vec<SourceState>)],
+    ) -> Vec<Option<Authorities>> {
+        let before = before.map(keys);
+        let (files, sources) = &looks[0];
+        let mut carried = Carried::new(before.as_ref(), files, sources);
+        looks.iter().map(|(files, sources)| carried.joined_by(files, sources).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_source_that_is_down_at_the_start_keeps_the_keys_it_had_before() {
+        let looks = [
+            (files(&[1], &[]), vec![source(None)]),
+            (files(&[1, 4], &[]), vec![source(None)]),
+            (files(&[4], &[]), vec![source(None)]),
+            (files(&[4], &[]), vec![source(Some(&[3]))]),
+        ];
+        let expected = [&[1, 2][..], &[1, 2, 4], &[2, 4], &[3, 4]].map(|of| Some(keys(of)));
+        assert_eq!(published(Some(&[1, 2]), &looks), expected);
+    }
+
+    #[test]
+    fn a_first_bundle_waits_for_every_source_and_files_are_no_reason_to_wait() {
+        let looks = [
+            (files(&[1], &["broken"]), vec![source(Some(&[2])), source(None)]),
+            (files(&[1], &["broken"]), vec![source(Some(&[2])), source(Some(&[3]))]),
+            (files(&[], &["broken"]), vec![source(Some(&[2])), source(Some(&[3]))]),
+        ];
+        assert_eq!(published(None, &looks), [None, Some(keys(&[1, 2, 3])), Some(keys(&[2, 3]))]);
+        assert_eq!(published(None, &[(files(&[1], &[]), vec![])]), [Some(keys(&[1]))]);
+        assert_eq!(published(None, &[(files(&[], &["broken"]), vec![])]), [None]);
+    }
+
+    #[test]
+    fn a_source_taken_out_of_the_configuration_takes_its_keys_with_it() {
+        assert_eq!(published(Some(&[1, 2]), &[(files(&[1], &[]), vec![])]), [Some(keys(&[1]))]);
+    }
+
+    #[test]
+    fn all_together_are_as_many_as_peers_read() {
+        let jwt = |count: usize| (0..count).map(|n| FIXTURES[1].jwt(&n.to_string())).collect::<Authorities>();
+        for (count, expected) in [(255, Ok(256)), (256, Err(TooManyAuthorities))] {
+            let source = SourceState { authorities: Some(jwt(count)), ..SourceState::default() };
+            let files = files(&[1], &[]);
+            let mut carried = Carried::new(None, &files, &[]);
+            let joined = carried.joined_by(&files, &[source]);
+            assert_eq!(joined.map(|joined| joined.unwrap().len()), expected);
+        }
+    }
+}

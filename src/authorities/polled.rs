@@ -1,0 +1,156 @@
+//! Sources of our own keys that are asked again and again: servers with a CA's certificates, and OIDC issuers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use tokio_util::sync::CancellationToken;
+
+use crate::spiffe::trust_domain::TrustDomain;
+
+use super::ca_answer::{self, CaAnswerError};
+use super::get::{Get, NotGot, Token, TokenError, Wanted};
+use super::issuer::{Issuer, IssuerError};
+use super::root_certificates::read_roots;
+use super::source::{Found, Reporter};
+
+/// A server that is asked for our public keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PolledSource {
+    /// Where its keys are.
+    pub(crate) origin: Origin,
+    /// CA certificates that replace the system's roots; PEM, read before each request.
+    pub(crate) root_certificates: Option<PathBuf>,
+    /// A bearer token for that server alone, read before each request, since Kubernetes replaces it.
+    pub(crate) bearer_token: Option<PathBuf>,
+    /// Time between two requests.
+    pub(crate) interval: Duration,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// CA certificates at this `https` URL: PEM, or the JSON of Consul or Vault.
+    Certificates(String),
+    /// The signature keys of this OIDC issuer.
+    Issuer(String),
+    /// The signature keys in the JWKS at this `https` URL.
+    Jwks(String),
+}
+
+impl PolledSource {
+    /// What it is called in messages and metrics: its URL.
+    pub(crate) fn name(&self) -> &str {
+        match &self.origin {
+            Origin::Certificates(url) | Origin::Issuer(url) | Origin::Jwks(url) => url,
+        }
+    }
+
+    /// Asks at once and then at each interval, until `stop`.
+    pub(crate) async fn follow(
+        self,
+        trust_domain: TrustDomain,
+        get: Arc<dyn Get>,
+        report: Reporter,
+        stop: CancellationToken,
+    ) {
+        let mut attempts: u32 = 0;
+        while let Some(outcome) = stop.run_until_cancelled(self.ask(&trust_domain, get.as_ref())).await {
+            match outcome {
+                Ok(found) => report.found(found),
+                Err(error) => report.failed(error.code(), error.to_string()),
+            }
+            attempts = attempts.saturating_add(1);
+            let wait = wait(self.interval, attempts, report.has_been_read());
+            let wait = wait.mul_f64(1.0 - 0.1 * fastrand::f64());
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                break;
+            }
+        }
+    }
+
+    async fn ask(&self, trust_domain: &TrustDomain, get: &dyn Get) -> Result<Found, PolledError> {
+        let (roots, token) = self.files().await?;
+        match &self.origin {
+            Origin::Certificates(url) => {
+                let answer = get.get(&Wanted { url, roots, token: token.as_ref() }).await?;
+                let authorities = ca_answer::authorities(trust_domain, &answer)?;
+                Ok(Found { authorities, ignored: Vec::new() })
+            }
+            Origin::Issuer(issuer) => {
+                Ok(Issuer { trust_domain, get, roots, token: token.as_ref() }.discover(issuer).await?)
+            }
+            Origin::Jwks(url) => Ok(Issuer { trust_domain, get, roots, token: token.as_ref() }.keys(url).await?),
+        }
+    }
+
+    async fn files(&self) -> Result<(Option<Arc<RootCertStore>>, Option<Token>), PolledError> {
+        let (roots, token) = (self.root_certificates.clone(), self.bearer_token.clone());
+        let read = move || {
+            let roots = roots.map(|file| roots_in(&file)).transpose()?;
+            let token = token.map(|file| Token::read(&file).map_err(|error| PolledError::Token { file, error }));
+            Ok((roots, token.transpose()?))
+        };
+        tokio::task::spawn_blocking(read).await.unwrap_or(Err(PolledError::Interrupted))
+    }
+}
+
+fn roots_in(file: &Path) -> Result<Arc<RootCertStore>, PolledError> {
+    let roots = read_roots(file);
+    roots.map(Arc::new).map_err(|detail| PolledError::Roots { file: file.to_owned(), detail })
+}
+
+/// Until a source has been read once, nothing without its keys may be published: so it is asked more often.
+fn wait(interval: Duration, attempts: u32, has_been_read: bool) -> Duration {
+    if has_been_read { interval } else { FIRST.saturating_mul(2_u32.saturating_pow(attempts - 1)).min(interval) }
+}
+
+/// Why a source was not read.
+#[derive(Debug, thiserror::Error)]
+enum PolledError {
+    #[error("root_certificates {}: {detail}", file.display())]
+    Roots { file: PathBuf, detail: String },
+    #[error("bearer_token_file {}: {error}", file.display())]
+    Token { file: PathBuf, error: TokenError },
+    #[error("{0}")]
+    Get(#[from] NotGot),
+    #[error("{0}")]
+    Certificates(#[from] CaAnswerError),
+    #[error("{0}")]
+    Issuer(#[from] IssuerError),
+    #[error("the service is stopping")]
+    Interrupted,
+}
+
+impl PolledError {
+    /// Stable identifier; see docs/problems.md.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Roots { .. } => "no-roots",
+            Self::Token { error, .. } => error.code(),
+            Self::Get(error) => error.code,
+            Self::Certificates(error) => error.code(),
+            Self::Issuer(error) => error.code(),
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+const FIRST: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_never_read_is_asked_soon_and_then_less_often() {
+        let minute = Duration::from_secs(60);
+        for (attempts, has_been_read, expected) in
+            [(1, false, 1), (2, false, 2), (4, false, 8), (7, false, 60), (u32::MAX, false, 60), (1, true, 60)]
+        {
+            assert_eq!(wait(minute, attempts, has_been_read), Duration::from_secs(expected), "{attempts}");
+        }
+        assert_eq!(wait(FIRST / 2, 1, false), FIRST / 2);
+    }
+}
