@@ -4,6 +4,7 @@ mod authorization;
 pub(crate) mod error;
 mod listeners;
 mod own_keys;
+mod sources;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -30,6 +31,7 @@ use crate::federation::places::Places;
 use crate::federation::poller::Shared;
 use crate::federation::pollers::{Handles, Pollers, Relationships};
 use crate::federation::publisher::Publisher;
+use crate::federation::status::OwnKeysStatus;
 use crate::federation::timestamp::Timestamp;
 use crate::federation::trust_feed::TrustFeed;
 use crate::http::tls::EndpointTls;
@@ -40,7 +42,7 @@ use crate::verify::verifier::Verifier;
 
 use self::error::StartError;
 use self::listeners::Listeners;
-use self::own_keys::{Carried, OwnKeys};
+use self::own_keys::OwnKeys;
 
 /// One running trust domain. Dropping it aborts everything; [`App::run`] stops in order.
 pub struct App {
@@ -95,22 +97,21 @@ impl App {
         let mut pollers = Pollers::new(shared.clone(), handles.clone(), stop.child_token());
         pollers.resume(state.relationships, &wanted_now.borrow().clone()).await?;
 
-        let (problems, problems_now) = watch::channel(Vec::new());
+        let (status, status_now) = watch::channel(OwnKeysStatus::default());
         let shown = listeners.tls();
         let federation = Federation::new(
             &config.trust_domain,
-            shared,
+            shared.clone(),
             handles,
             publisher.clone(),
-            !config.authorities.is_empty(),
-            problems_now,
+            config.publishes(),
+            status_now,
             Box::new(move || shown.iter().any(EndpointTls::is_expired)),
         );
         let addresses = listeners.addresses();
         let mut tasks = Tasks { set: JoinSet::new(), stop: stop.clone() };
-        let own =
-            OwnKeys { publisher: publisher.clone(), problems, endpoints: listeners.tls(), carried: Carried::default() };
-        own.start(&config, &mut tasks).await;
+        let own = OwnKeys { publisher: publisher.clone(), status, endpoints: listeners.tls() };
+        own.start(&config, &shared, &mut tasks).await;
         let (configured, configured_now) = watch::channel(config);
         listeners.serve(&federation, &publisher, configured_now.clone(), &mut tasks);
         tasks.essential("pollers", async move {

@@ -1,7 +1,6 @@
-//! Our own keys, from files to the endpoint.
+//! Our own keys, from files and other sources to the endpoint.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,109 +9,123 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::authorities::LoadedAuthorities;
+use crate::authorities::carried::Carried;
+use crate::authorities::polled::PolledSource;
+use crate::authorities::source::{Reporter, SourceState, board};
 use crate::config::Config;
+use crate::federation::poller::Shared;
 use crate::federation::publisher::Publisher;
-use crate::federation::status::Warning;
+use crate::federation::status::{OwnKeysStatus, Warning};
 use crate::http::tls::EndpointTls;
-use crate::spiffe::authority::Authority;
-use crate::spiffe::bundle::Authorities;
 
 use super::Tasks;
+use super::sources::{Documents, status};
 
-/// Our own keys on their way from files to the endpoint.
+/// Our own keys on their way to the endpoint.
 pub(super) struct OwnKeys {
     pub(super) publisher: Arc<Publisher>,
-    pub(super) problems: watch::Sender<Vec<Warning>>,
+    pub(super) status: watch::Sender<OwnKeysStatus>,
     pub(super) endpoints: Vec<EndpointTls>,
-    pub(super) carried: Carried,
-}
-
-/// Keys that were public before the restart and that no readable file holds.
-#[derive(Default)]
-pub(super) struct Carried {
-    keys: Authorities,
-    /// The files that may hold them: those that nobody could read since the start.
-    unread: Vec<PathBuf>,
-}
-
-impl Carried {
-    /// A file that is broken at the start must not retire the keys that it held before the restart.
-    fn new(before: Option<&Authorities>, loaded: &LoadedAuthorities) -> Self {
-        let missing = |authority: &&Authority| loaded.authorities.ids().all(|id| *id != authority.id());
-        let keys = before.into_iter().flat_map(Authorities::iter).filter(missing).cloned().collect();
-        Self { keys, unread: loaded.problems.iter().map(|problem| problem.file.clone()).collect() }
-    }
-
-    /// What to publish. What a readable file has lost is lost, whatever is wrong with others.
-    fn joined_by(&mut self, loaded: &LoadedAuthorities) -> Authorities {
-        self.unread.retain(|file| loaded.problems.iter().any(|problem| problem.file == *file));
-        let carried = self.keys.iter().filter(|_| !self.unread.is_empty());
-        carried.chain(loaded.authorities.iter()).cloned().collect()
-    }
 }
 
 impl OwnKeys {
-    /// Publishes what the files hold now, and whatever they come to hold.
-    pub(super) async fn start(mut self, config: &Config, tasks: &mut Tasks) {
+    /// Publishes what files and sources hold now, and whatever they come to hold.
+    pub(super) async fn start(self, config: &Config, shared: &Arc<Shared>, tasks: &mut Tasks) {
         let loaded = config.authorities.load(&config.trust_domain).unwrap_or_else(|error| {
-            error!(code = error.code(), %error, "no own keys yet");
+            error!(code = error.code(), %error, "no own keys in files yet");
             let mut nothing = LoadedAuthorities::default();
             nothing.problems = error.problems;
             nothing
         });
+        let (changed, files) = watch::channel(loaded);
+        let sources = follow_sources(config, shared, tasks);
         let before = self.publisher.own();
-        self.carried = Carried::new(before.as_ref().map(|own| own.bundle.authorities()), &loaded);
-        let (changed, changes) = watch::channel(loaded);
-        let (files, domain, stop) = (config.authorities.clone(), config.trust_domain.clone(), tasks.stop.clone());
-        self.publish(&changes.borrow().clone()).await;
+        let before = before.as_ref().map(|own| own.bundle.authorities());
+        let carried = Carried::new(before, &files.borrow(), &sources.borrow());
+        let mut own = Followed { own: self, carried, files, sources };
+        let published = own.publish().await;
+        let (watched, domain, stop) = (config.authorities.clone(), config.trust_domain.clone(), tasks.stop.clone());
         tasks.essential("authority files", async move {
-            files.watch(domain, changed, stop).await;
+            watched.watch(domain, changed, stop).await;
             Ok(())
         });
-        tasks.essential("publisher", self.follow(changes, tasks.stop.clone()));
+        tasks.essential("publisher", own.follow(published, tasks.stop.clone()));
     }
+}
 
-    async fn follow(
-        mut self,
-        mut changes: watch::Receiver<LoadedAuthorities>,
-        stop: CancellationToken,
-    ) -> io::Result<()> {
-        let mut published = true;
+/// Asks each server that has keys of ours, for as long as the service runs.
+fn follow_sources(config: &Config, shared: &Arc<Shared>, tasks: &mut Tasks) -> watch::Receiver<Vec<SourceState>> {
+    let board = board(config.authority_sources.iter().map(PolledSource::name).map(str::to_owned));
+    let states = board.subscribe();
+    let documents = Arc::new(Documents(shared.clone()));
+    for (place, source) in config.authority_sources.iter().enumerate() {
+        let report = Reporter::new(board.clone(), place, shared.clock.clone());
+        let following =
+            source.clone().follow(config.trust_domain.clone(), documents.clone(), report, tasks.stop.clone());
+        tasks.essential("authority source", async move {
+            following.await;
+            Ok(())
+        });
+    }
+    states
+}
+
+struct Followed {
+    own: OwnKeys,
+    carried: Carried,
+    files: watch::Receiver<LoadedAuthorities>,
+    sources: watch::Receiver<Vec<SourceState>>,
+}
+
+impl Followed {
+    async fn follow(mut self, mut published: bool, stop: CancellationToken) -> io::Result<()> {
         loop {
+            // A channel without a sender has nothing more to tell: there is no source, or the service stops.
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                changed = changes.changed() => if changed.is_err() { stop.cancelled().await },
+                Ok(()) = self.files.changed() => {}
+                Ok(()) = self.sources.changed() => {}
                 () = tokio::time::sleep(RETRY), if !published => {}
             }
-            let loaded = changes.borrow_and_update().clone();
-            published = self.publish(&loaded).await;
+            published = self.publish().await;
         }
     }
 
     /// False if the store did not take the new bundle: then the old one stays public.
-    async fn publish(&mut self, loaded: &LoadedAuthorities) -> bool {
-        let mut problems: Vec<Warning> = loaded
-            .problems
-            .iter()
-            .map(|problem| Warning {
-                code: problem.code.to_owned(),
-                detail: format!("{}: {}", problem.file.display(), problem.detail),
-            })
-            .collect();
-        let authorities = self.carried.joined_by(loaded);
-        let outcome = match loaded.authorities.is_empty() {
-            true => Ok(false),
-            false => self.publisher.publish(authorities).await,
+    async fn publish(&mut self) -> bool {
+        let files = self.files.borrow_and_update().clone();
+        let sources = self.sources.borrow_and_update().clone();
+        let mut warnings = warnings(&files, &sources);
+        let outcome = match self.carried.joined_by(&files, &sources) {
+            Ok(None) => Ok(false),
+            Ok(Some(authorities)) => self.own.publisher.publish(authorities).await,
+            Err(error) => {
+                warnings.push(Warning { code: error.code().to_owned(), detail: error.to_string() });
+                Ok(false)
+            }
         };
         if let Err(error) = &outcome {
             warn!(code = error.code(), %error, "own keys not published yet");
-            problems.push(Warning { code: error.code().to_owned(), detail: error.to_string() });
+            warnings.push(Warning { code: error.code().to_owned(), detail: error.to_string() });
         }
-        let svids = self.endpoints.iter().filter(|tls| tls.profile() == "https_spiffe");
-        problems.extend(svids.filter_map(|tls| self.publisher.foreign_svid(&tls.chain())));
-        self.problems.send_replace(problems);
+        let svids = self.own.endpoints.iter().filter(|tls| tls.profile() == "https_spiffe");
+        warnings.extend(svids.filter_map(|tls| self.own.publisher.foreign_svid(&tls.chain())));
+        let sources = sources.iter().map(status).collect();
+        self.own.status.send_replace(OwnKeysStatus { warnings, sources });
         outcome.is_ok()
     }
+}
+
+fn warnings(files: &LoadedAuthorities, sources: &[SourceState]) -> Vec<Warning> {
+    let files = files.problems.iter().map(|problem| Warning {
+        code: problem.code.to_owned(),
+        detail: format!("{}: {}", problem.file.display(), problem.detail),
+    });
+    let sources = sources.iter().filter_map(|source| {
+        let problem = source.problem.as_ref()?;
+        Some(Warning { code: problem.code.to_owned(), detail: format!("{}: {}", source.name, problem.detail) })
+    });
+    files.chain(sources).collect()
 }
 
 const RETRY: Duration = Duration::from_secs(5);

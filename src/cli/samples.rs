@@ -123,6 +123,7 @@ pub(super) fn service() -> ServiceStatus {
         snapshot_generation: 41,
         relationships: 1,
         not_ready: vec![],
+        sources: vec![],
         warnings: vec![],
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use config::Value;
 use tracing::level_filters::LevelFilter;
 
-use crate::authorities::files::AuthorityFiles;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::telemetry::{LogConfig, LogFormat};
 
+use super::authorities::Authorities;
 use super::authorization::{AuthorizationConfig, AuthorizationTransport, authorization};
 use super::places::{SQLITE, default_admin_socket, default_store_url};
 use super::problem::ConfigErrors;
@@ -37,7 +37,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     root.required("trust_domain", "the name of our own trust domain, such as \"bank-a.example\"");
     let trust_domain = root.parsed("trust_domain", str::parse::<TrustDomain>);
     let store_url = store(&root.section("store"), environment);
-    let (authorities, refresh_hint) = authorities(&root.section("authorities"));
+    let authorities = Authorities::read(&root.section("authorities"));
     let endpoints = endpoints(&root.section("endpoint"));
     let operations = root.section("operations");
     let operations = operations.has("listen").then(|| listen(&operations)).flatten();
@@ -45,13 +45,14 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     let authorization = authorization(&root.section("authorization"), admin_socket.as_deref());
     let log = log(&root.section("log"));
     let relationships = relationship::relationships(&root.section("federation"), trust_domain.as_ref());
-    check_purpose(root, &authorities);
+    check_purpose(root);
     check_listeners(root, &endpoints, operations, authorization.as_ref());
     Some(Config {
         trust_domain: trust_domain?,
         store_url: store_url?,
-        authorities,
-        refresh_hint: refresh_hint?,
+        authorities: authorities.files,
+        authority_sources: authorities.sources,
+        refresh_hint: authorities.refresh_hint?,
         endpoints,
         operations,
         admin_socket: admin_socket?,
@@ -73,11 +74,6 @@ fn store(section: &Section<'_>, environment: &HashMap<String, String>) -> Option
     }
     section.refuse("url", format!("{url:?} is neither sqlite:///absolute/path/comity.db nor memory:"));
     None
-}
-
-fn authorities(section: &Section<'_>) -> (AuthorityFiles, Option<Duration>) {
-    let files = AuthorityFiles::new(section.paths("x509"), section.paths("jwt")).with_wit(section.paths("wit"));
-    (files, section.duration("refresh_hint", MINUTE..=DAY))
 }
 
 fn endpoints(section: &Section<'_>) -> Vec<EndpointConfig> {
@@ -173,7 +169,7 @@ fn log(section: &Section<'_>) -> Option<LogConfig> {
     Some(LogConfig { format: format?, level: level? })
 }
 
-fn check_purpose(root: &Section<'_>, authorities: &AuthorityFiles) {
+fn check_purpose(root: &Section<'_>) {
     let endpoint = root.section("endpoint");
     let publishes = ["https_web", "https_spiffe"].iter().any(|profile| endpoint.section(profile).is_configured());
     let polls = root.section("federation").names().iter().any(|name| *name != "*");
@@ -181,10 +177,10 @@ fn check_purpose(root: &Section<'_>, authorities: &AuthorityFiles) {
         root.refuse("endpoint", "nothing to do: configure an endpoint (endpoint.https_web, endpoint.https_spiffe), a relationship (federation.\"b.example\"), or both");
     }
     let keys = root.section("authorities");
-    if publishes && authorities.is_empty() && !keys.is_written("x509") && !keys.is_written("jwt") {
+    if publishes && !SOURCES.iter().any(|source| keys.is_written(source)) {
         root.refuse(
             "authorities",
-            "an endpoint needs keys to publish: CA certificates in x509, JWT keys in jwt, or both",
+            "an endpoint needs keys to publish: CA certificates in x509, JWT keys in jwt, or servers that have them",
         );
     }
 }
@@ -217,6 +213,8 @@ fn is_same(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.port() != 0 && overlap
 }
 
+/// What can have keys to publish.
+const SOURCES: [&str; 5] = ["x509", "jwt", "wit", "url", "oidc"];
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 /// `sun_path` on Linux, without its final NUL.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::time_provider::DefaultTimeProvider;
 
+use crate::authorities::polled::{Origin, PolledSource};
 use crate::federation::relationship::{ChangeControl, EndpointProfile, FederationRelationship};
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -25,6 +26,7 @@ pub(crate) fn describe(config: &Config) -> String {
         ("refresh hint", text(config.refresh_hint)),
         ("authorities", authorities(config)),
     ];
+    lines.extend(config.authority_sources.iter().map(|one| ("source", source(one))));
     lines.extend(config.endpoints.iter().map(|one| ("endpoint", endpoint(one, &config.trust_domain))));
     lines.extend(config.authorization.iter().map(|one| ("authorization", authorization(one))));
     lines.extend(config.relationships.iter().map(|one| ("federation", relationship(one))));
@@ -36,7 +38,7 @@ pub(crate) fn describe(config: &Config) -> String {
 
 fn authorities(config: &Config) -> String {
     if config.authorities.is_empty() {
-        return "none: nothing is published".into();
+        return if config.publishes() { "none in files" } else { "none: nothing is published" }.into();
     }
     match config.authorities.load(&config.trust_domain) {
         Err(error) => error.to_string(),
@@ -48,6 +50,15 @@ fn authorities(config: &Config) -> String {
             format!("{x509} X.509, {jwt} JWT, {wit} WIT{}", problems.collect::<String>())
         }
     }
+}
+
+fn source(source: &PolledSource) -> String {
+    let what = match source.origin {
+        Origin::Certificates(_) => "CA certificates",
+        Origin::Issuer(_) => "keys of the issuer",
+        Origin::Jwks(_) => "keys of an issuer",
+    };
+    format!("{what} at {}, every {}", source.name(), text(source.interval))
 }
 
 fn endpoint(endpoint: &EndpointConfig, trust_domain: &TrustDomain) -> String {

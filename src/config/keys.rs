@@ -3,7 +3,7 @@
 use config::{Value, ValueKind};
 
 use super::problem::ConfigProblem;
-use super::section::{key_of, origin_of};
+use super::section::{key_of, list_item, origin_of};
 
 /// Sections and their keys. The two endpoint profiles and all relationships have a section each;
 /// `federation.*` stands for any of the latter.
@@ -11,6 +11,8 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("", &["trust_domain"]),
     ("store", &["url"]),
     ("authorities", &["x509", "jwt", "wit", "refresh_hint"]),
+    ("authorities.url", &["url", "root_certificates", "interval"]),
+    ("authorities.oidc", &["issuer", "jwks_url", "root_certificates", "bearer_token_file", "interval"]),
     ("endpoint.https_web", &["listen", "path", "certificate", "private_key", "max_connections"]),
     ("endpoint.https_spiffe", &["listen", "path", "svid", "private_key", "max_connections"]),
     ("operations", &["listen"]),
@@ -67,6 +69,9 @@ pub(super) fn unknown(root: &Value) -> Vec<ConfigProblem> {
 }
 
 fn walk(value: &Value, path: &mut Vec<String>, problems: &mut Vec<ConfigProblem>) {
+    if let ValueKind::Array(values) = &value.kind {
+        return walk_list(values, path, problems);
+    }
     let ValueKind::Table(table) = &value.kind else { return };
     let known = known_below(path);
     for (name, value) in table {
@@ -79,6 +84,17 @@ fn walk(value: &Value, path: &mut Vec<String>, problems: &mut Vec<ConfigProblem>
         }
         path.pop();
     }
+}
+
+/// The tables of a list, such as `[[authorities.url]]`: their path has the position in it.
+fn walk_list(values: &[Value], path: &mut Vec<String>, problems: &mut Vec<ConfigProblem>) {
+    let Some(name) = path.pop() else { return };
+    for (index, value) in values.iter().enumerate() {
+        path.push(list_item(&name, index));
+        walk(value, path, problems);
+        path.pop();
+    }
+    path.push(name);
 }
 
 /// Names that may follow a path: sections and keys alike.
@@ -98,7 +114,7 @@ fn known_below(path: &[String]) -> Vec<&'static str> {
 fn pattern(path: &[String]) -> String {
     match path {
         [federation, _] if federation == "federation" => "federation.*".into(),
-        _ => path.join("."),
+        _ => path.iter().map(|name| name.split('[').next().unwrap_or(name)).collect::<Vec<_>>().join("."),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The configuration of the service: read in layers, checked as a whole.
 
+mod authorities;
 mod authorization;
 mod check;
 mod describe;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::authorities::files::AuthorityFiles;
+use crate::authorities::polled::PolledSource;
 use crate::federation::relationship::FederationRelationship;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::telemetry::LogConfig;
@@ -37,8 +39,10 @@ pub(crate) struct Config {
     pub(crate) trust_domain: TrustDomain,
     /// `sqlite:///path` or `memory:`.
     pub(crate) store_url: String,
-    /// Where our own keys are.
+    /// Files with our own keys.
     pub(crate) authorities: AuthorityFiles,
+    /// Servers that have our own keys.
+    pub(crate) authority_sources: Vec<PolledSource>,
     /// What our bundle tells peers, 60 s to 24 h.
     pub(crate) refresh_hint: Duration,
     /// Bundle endpoints: none, one, or one of each profile.
@@ -55,6 +59,13 @@ pub(crate) struct Config {
     pub(crate) relationships: Vec<FederationRelationship>,
     /// The file it was read from.
     pub(crate) file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Whether we have keys of our own to publish.
+    pub(crate) fn publishes(&self) -> bool {
+        !self.authorities.is_empty() || !self.authority_sources.is_empty()
+    }
 }
 
 /// One bundle endpoint of ours.

@@ -52,6 +52,26 @@ impl<'a> Section<'a> {
         section
     }
 
+    /// The tables of a list, each of which begins with `[[name]]` in TOML.
+    pub(super) fn sections(&self, name: &str) -> Vec<Self> {
+        let tables = match self.value(name).map(|value| &value.kind) {
+            None => &[][..],
+            Some(ValueKind::Array(tables)) => tables,
+            Some(_) => {
+                self.refuse(name, format!("is not a list of sections, each under [[{}]]", key_of(&self.path, name)));
+                &[]
+            }
+        };
+        let section = |(index, table): (usize, &'a Value)| {
+            let path = self.below(&list_item(name, index));
+            if !matches!(table.kind, ValueKind::Table(_)) {
+                self.refuse(name, format!("{} is not a section with keys of its own", shown(table)));
+            }
+            Section { path, table: Some(table), fallback: None, context: self.context }
+        };
+        tables.iter().enumerate().map(section).collect()
+    }
+
     /// The same with values to take where it has none of its own.
     pub(super) fn or(mut self, defaults: &Self) -> Self {
         self.fallback = defaults.table;
@@ -252,9 +272,14 @@ impl<'a> Section<'a> {
     }
 }
 
+/// What a table of a list is called.
+pub(super) fn list_item(name: &str, index: usize) -> String {
+    format!("{name}[{index}]")
+}
+
 /// A key with its sections; names that hold a dot in quotes.
 pub(super) fn key_of(path: &[String], name: &str) -> String {
-    let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '[' | ']'));
     let quoted = |name: &str| if plain(name) { name.to_owned() } else { format!("{name:?}") };
     path.iter().map(String::as_str).chain([name]).map(quoted).collect::<Vec<_>>().join(".")
 }

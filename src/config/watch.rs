@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::authorities::files::AuthorityFiles;
+use crate::authorities::polled::PolledSource;
 use crate::files::trusted;
 use crate::files::watch::FileWatch;
 use crate::spiffe::public_key::Fingerprint;
@@ -94,7 +97,7 @@ pub(crate) fn restart_needed(running: &Config, new: &Config) -> Vec<&'static str
     let changes = [
         ("trust_domain", running.trust_domain != new.trust_domain),
         ("store", running.store_url != new.store_url),
-        ("authorities", running.authorities != new.authorities || running.refresh_hint != new.refresh_hint),
+        ("authorities", authorities(running) != authorities(new)),
         ("endpoint", running.endpoints != new.endpoints),
         ("operations", running.operations != new.operations),
         ("admin", running.admin_socket != new.admin_socket),
@@ -102,6 +105,10 @@ pub(crate) fn restart_needed(running: &Config, new: &Config) -> Vec<&'static str
         ("log", running.log != new.log),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
+}
+
+fn authorities(config: &Config) -> (&AuthorityFiles, &[PolledSource], Duration) {
+    (&config.authorities, &config.authority_sources, config.refresh_hint)
 }
 
 /// The authorization listener without its rules, which need no restart.

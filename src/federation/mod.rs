@@ -46,7 +46,7 @@ use self::poller::Shared;
 use self::pollers::{Handle, Handles};
 use self::publisher::Publisher;
 use self::rotation::RotationStatus;
-use self::status::{HeldStatus, RelationshipStatus, ServiceStatus, Warning};
+use self::status::{HeldStatus, OwnKeysStatus, RelationshipStatus, ServiceStatus};
 use self::timestamp::Timestamp;
 
 /// Handle on the running exchange, for the admin API and whoever embeds the service. Cheap to clone.
@@ -63,7 +63,7 @@ struct Inner {
     publisher: Arc<Publisher>,
     /// Whether we have keys to publish, by configuration.
     publishes: bool,
-    problems: watch::Receiver<Vec<Warning>>,
+    own_keys: watch::Receiver<OwnKeysStatus>,
     certificate_expired: CertificateExpired,
     verifier: Verifier,
 }
@@ -72,14 +72,14 @@ struct Inner {
 pub(crate) type CertificateExpired = Box<dyn Fn() -> bool + Send + Sync>;
 
 impl Federation {
-    /// `publishes`: whether we have keys to publish, by configuration; `problems`: what is wrong with them.
+    /// `publishes`: whether we have keys to publish, by configuration; `own_keys`: how they are.
     pub(crate) fn new(
         trust_domain: &TrustDomain,
         shared: Arc<Shared>,
         handles: Handles,
         publisher: Arc<Publisher>,
         publishes: bool,
-        problems: watch::Receiver<Vec<Warning>>,
+        own_keys: watch::Receiver<OwnKeysStatus>,
         certificate_expired: CertificateExpired,
     ) -> Self {
         let (trust_domain, started) = (trust_domain.clone(), shared.clock.now());
@@ -94,7 +94,7 @@ impl Federation {
             handles,
             publisher,
             publishes,
-            problems,
+            own_keys,
             certificate_expired,
             verifier,
         };
@@ -108,6 +108,7 @@ impl Federation {
         let now = inner.shared.clock.now();
         let new_keys = own.iter().flat_map(|own| warnings::of_own(own, now));
         let claims = view::claims(&inner.handles).remove(&inner.trust_domain).unwrap_or_default();
+        let OwnKeysStatus { warnings, sources } = inner.own_keys.borrow().clone();
         ServiceStatus {
             trust_domain: inner.trust_domain.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -116,7 +117,8 @@ impl Federation {
             snapshot_generation: inner.shared.feed.snapshot().generation(),
             relationships: inner.handles.len(),
             not_ready: self.not_ready().into_iter().map(str::to_owned).collect(),
-            warnings: inner.problems.borrow().iter().cloned().chain(new_keys).chain(claims).collect(),
+            sources,
+            warnings: warnings.into_iter().chain(new_keys).chain(claims).collect(),
         }
     }
 

@@ -154,6 +154,28 @@ pub(crate) struct Warning {
     pub(crate) detail: String,
 }
 
+/// A source of our own keys other than files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuthoritySourceStatus {
+    /// Its URL or socket.
+    pub(crate) source: String,
+    pub(crate) x509_authorities: usize,
+    pub(crate) jwt_authorities: usize,
+    /// When it was last read; what it then had is what is published.
+    pub(crate) last_success: Option<Timestamp>,
+    /// Why it can't be read now, and since when.
+    pub(crate) last_error: Option<ErrorStatus>,
+    /// Its keys that are no authorities.
+    pub(crate) ignored: Vec<IgnoredStatus>,
+}
+
+/// Our own keys: what is wrong with them, and the sources that are not files.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OwnKeysStatus {
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) sources: Vec<AuthoritySourceStatus>,
+}
+
 /// The service as a whole, as `GET /v1/status` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ServiceStatus {
@@ -165,5 +187,7 @@ pub(crate) struct ServiceStatus {
     pub(crate) relationships: usize,
     /// Why `/readyz` says no, in codes; empty when ready.
     pub(crate) not_ready: Vec<String>,
+    /// Where our own keys come from besides files.
+    pub(crate) sources: Vec<AuthoritySourceStatus>,
     pub(crate) warnings: Vec<Warning>,
 }

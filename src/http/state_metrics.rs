@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::federation::status::{RelationshipState, RelationshipStatus, ServiceStatus, Warning};
+use crate::federation::status::{AuthoritySourceStatus, RelationshipState, RelationshipStatus, ServiceStatus, Warning};
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::authority::SvidType;
 
@@ -26,7 +26,9 @@ impl fmt::Debug for StateMetrics {
 
 impl Collector for StateMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        encode_service(&mut encoder, &self.0.federation.service())?;
+        let service = self.0.federation.service();
+        encode_service(&mut encoder, &service)?;
+        encode_sources(&mut encoder, &service.sources)?;
         let relationships = self.0.federation.relationships();
         encode_numbers(&mut encoder, &relationships)?;
         encode_classes(&mut encoder, &relationships)?;
@@ -103,6 +105,25 @@ fn encode_service(encoder: &mut DescriptorEncoder<'_>, service: &ServiceStatus) 
     }
     let warnings = by_code(&service.warnings).into_iter().map(|(code, count)| ([("code", code)], count));
     gauge(encoder, "comity_warnings", "Warnings about the service, by code", warnings)
+}
+
+/// Where our own keys come from besides files.
+fn encode_sources(encoder: &mut DescriptorEncoder<'_>, sources: &[AuthoritySourceStatus]) -> fmt::Result {
+    let keys = sources.iter().flat_map(|source| {
+        let counts = [("x509-svid", source.x509_authorities), ("jwt-svid", source.jwt_authorities)];
+        let labels = |svid_type| [("source", source.source.as_str()), ("svid_type", svid_type)];
+        counts.map(|(svid_type, count)| (labels(svid_type), u64::try_from(count).unwrap_or(u64::MAX)))
+    });
+    gauge(encoder, "comity_authority_source_authorities", "Keys that the source last had, by SVID type", keys)?;
+    let successes =
+        sources.iter().filter_map(|source| Some(([("source", source.source.as_str())], seconds(source.last_success)?)));
+    let name = "comity_authority_source_last_success_timestamp_seconds";
+    gauge(encoder, name, "When the source was last read", successes)?;
+    let problems = sources.iter().filter_map(|source| {
+        let error = source.last_error.as_ref()?;
+        Some(([("source", source.source.as_str()), ("code", error.code.as_str())], 1))
+    });
+    gauge(encoder, "comity_authority_source_problem", "1 while the source can't be read", problems)
 }
 
 /// A label set may come only once, however many warnings share a code.

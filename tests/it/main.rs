@@ -23,6 +23,7 @@ mod lint;
 mod metrics;
 mod openapi;
 mod own_bundle;
+mod own_sources;
 mod ownership;
 mod packaging;
 mod partner;

@@ -60,7 +60,7 @@ pub(crate) async fn fetch(address: SocketAddr) -> Response {
 pub(crate) async fn publishes(address: SocketAddr, authorities: &[&Ca]) -> Response {
     let mut expected: Vec<_> = authorities.iter().map(|ca| ca.der().to_vec()).collect();
     expected.sort();
-    until(async || fetch(address).await, |answer| certificates(answer) == expected).await
+    until(async || fetch(address).await, |answer| answer.status == 200 && certificates(answer) == expected).await
 }
 
 /// The `spiffe_sequence` of a document.

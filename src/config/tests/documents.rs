@@ -14,7 +14,7 @@ fn keys_of_toml(text: &str) -> Keys {
     let mut keys = Keys::new();
     for line in text.lines().map(|line| line.strip_prefix('#').unwrap_or(line)) {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            section = name.0.replace("\"*\"", "*");
+            section = name.0.trim_start_matches('[').replace("\"*\"", "*");
         } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' ')) {
             keys.insert((section.clone(), key.to_owned()));
         }

@@ -1,3 +1,4 @@
+mod authorities;
 mod documents;
 mod policy;
 mod reload;

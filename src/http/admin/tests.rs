@@ -5,6 +5,7 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::federation::status::AuthoritySourceStatus;
 use crate::federation::timestamp::Timestamp;
 use crate::http::bundles::AcceptedBundle;
 use crate::http::fixtures::{openapi, relationship};
@@ -77,6 +78,14 @@ fn answers_are_what_the_openapi_document_says() {
         snapshot_generation: u64::MAX,
         relationships: 1,
         not_ready: vec!["no-bundle".into()],
+        sources: vec![AuthoritySourceStatus {
+            source: "https://issuer.example".into(),
+            x509_authorities: 0,
+            jwt_authorities: 1,
+            last_success: Some(Timestamp::from_secs(1)),
+            last_error: full.last_error.clone(),
+            ignored: full.ignored.clone(),
+        }],
         warnings: full.warnings.clone(),
     };
     conforms("ServiceStatus", &serde_json::to_value(service).unwrap());
