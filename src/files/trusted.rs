@@ -53,6 +53,11 @@ fn check_file(path: &Path) -> Result<(), FileError> {
         return Err(FileError::NotAFile);
     }
     check_mode(path, &metadata)?;
+    check_place(path)
+}
+
+/// Refuses what others could replace, such as a socket in a folder of theirs. Links count at both of their ends.
+pub(crate) fn check_place(path: &Path) -> Result<(), FileError> {
     let target = fs::canonicalize(path).map_err(FileError::Unreadable)?;
     for entry in [path, &target] {
         let folder = folder_of(entry);
