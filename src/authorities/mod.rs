@@ -11,6 +11,7 @@ pub(crate) mod pem;
 pub(crate) mod polled;
 pub(crate) mod root_certificates;
 pub(crate) mod source;
+pub(crate) mod workload_api;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -43,6 +43,13 @@ pub(crate) struct Found {
     pub(crate) ignored: Vec<IgnoredElement>,
 }
 
+impl Found {
+    /// A source that has no keys and never had.
+    pub(crate) fn nothing() -> Self {
+        Self { authorities: Vec::new(), ignored: Vec::new() }
+    }
+}
+
 /// All sources other than files, in the order of the configuration.
 pub(crate) type Board = watch::Sender<Vec<SourceState>>;
 
@@ -68,6 +75,11 @@ impl Reporter {
     /// Whether it has been read since the start.
     pub(crate) fn has_been_read(&self) -> bool {
         self.board.borrow()[self.place].authorities.is_some()
+    }
+
+    /// Whether what it last had is anything at all.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.board.borrow()[self.place].authorities.as_ref().is_some_and(|authorities| !authorities.is_empty())
     }
 
     /// Notes what the source holds, and says so if that is new.

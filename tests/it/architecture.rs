@@ -29,6 +29,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("sqlx::", &["store/"]),
     ("reqwest::", &["federation/endpoint_client", "cli/"]),
     ("tonic::", &["grpc/", "authorities/workload_api", "authorities/spire_server", "export/spire_server"]),
+    ("rust_spiffe::", &["authorities/workload_api"]),
     ("impl ServerCertVerifier for", &["verify/rustls", "verify/presented"]),
     // What is fetched without authentication is for looking at alone.
     ("Authentication::Nothing", &["federation/probe"]),
@@ -39,7 +40,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that users of the types and the verifier alone don't build.
-const NOT_IN_THE_BASE: &[&str] = &["actix-web", "openssl", "reqwest", "sqlx", "tokio", "tonic"];
+const NOT_IN_THE_BASE: &[&str] = &["actix-web", "openssl", "reqwest", "spiffe", "sqlx", "tokio", "tonic"];
 
 /// Crates that the service must not be built from: other TLS stacks and crypto providers.
 const NOT_IN_THE_SERVICE: &[&str] = &["hyper-tls", "josekit", "native-tls", "openssl", "ring"];
