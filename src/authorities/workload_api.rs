@@ -2,6 +2,7 @@
 
 pub(crate) mod bundles;
 mod stream;
+pub(crate) mod svid;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

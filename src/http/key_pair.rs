@@ -13,6 +13,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
+use crate::authorities::workload_api::svid::StreamedSvid;
 use crate::federation::timestamp::Timestamp;
 use crate::files::trusted::{self, FileError};
 use crate::spiffe::public_key::Fingerprint;
@@ -41,7 +42,7 @@ pub(super) enum LeafRule {
 pub(super) struct KeyPair {
     pub(super) certified: Arc<CertifiedKey>,
     pub(super) not_after: Timestamp,
-    /// Of both files' bytes: tells whether they changed.
+    /// Of the bytes it was made from: tells whether they changed.
     pub(super) digest: Fingerprint,
 }
 
@@ -71,17 +72,34 @@ impl KeyFiles {
 
     /// Checks what was read, at `now`.
     pub(super) fn check(&self, bytes: &KeyFileBytes, now: UnixTime) -> Result<KeyPair, TlsFileError> {
-        let chain = self.chain(&bytes.certificate)?;
-        let leaf = chain.first().ok_or_else(|| TlsFileError::NoCertificate { file: self.certificate.clone() })?;
-        let not_after = self.check_leaf(leaf, now)?;
-        let key = PrivateKeyDer::from_pem_slice(&bytes.private_key)
-            .map_err(|_| TlsFileError::NoPrivateKey { file: self.private_key.clone() })?;
-        let certified = self.certify(chain, key)?;
+        let key = || {
+            PrivateKeyDer::from_pem_slice(&bytes.private_key)
+                .map_err(|_| TlsFileError::NoPrivateKey { file: self.private_key.clone() })
+        };
+        let pair = self.check_pair(self.chain(&bytes.certificate)?, key, bytes.digest(), now)?;
         if bytes.everybody_reads_key {
             let file = self.private_key.display();
             tracing::warn!(%file, code = "private-key-readable", "private key is readable by every user");
         }
-        Ok(KeyPair { certified: Arc::new(certified), not_after, digest: bytes.digest() })
+        Ok(pair)
+    }
+
+    /// The same for an SVID from a Workload API, whose socket stands in for the files.
+    pub(super) fn check_streamed(&self, svid: &StreamedSvid, now: UnixTime) -> Result<KeyPair, TlsFileError> {
+        self.check_pair(svid.chain(), || Ok(svid.private_key()), digest_of(svid), now)
+    }
+
+    /// First the leaf, whose faults explain more than the key's.
+    fn check_pair(
+        &self,
+        chain: Vec<CertificateDer<'static>>,
+        key: impl FnOnce() -> Result<PrivateKeyDer<'static>, TlsFileError>,
+        digest: Fingerprint,
+        now: UnixTime,
+    ) -> Result<KeyPair, TlsFileError> {
+        let leaf = chain.first().ok_or_else(|| TlsFileError::NoCertificate { file: self.certificate.clone() })?;
+        let not_after = self.check_leaf(leaf, now)?;
+        Ok(KeyPair { certified: Arc::new(self.certify(chain, key()?)?), not_after, digest })
     }
 
     fn chain(&self, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
@@ -134,6 +152,12 @@ impl KeyFiles {
     }
 }
 
+/// Tells one SVID from the next, which has another certificate.
+pub(super) fn digest_of(svid: &StreamedSvid) -> Fingerprint {
+    let bytes: Vec<u8> = svid.chain().iter().flat_map(|one| one.to_vec()).collect();
+    Fingerprint::of(&bytes)
+}
+
 /// The one crypto provider.
 pub(super) fn provider() -> CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()
@@ -163,6 +187,8 @@ pub(crate) enum TlsFileError {
     NotAnSvid { file: PathBuf, reason: String },
     #[error("{}: the SVID's ID is {id}, outside our trust domain {trust_domain}", file.display())]
     ForeignSvid { file: PathBuf, id: String, trust_domain: TrustDomain },
+    #[error("{}: {detail}", socket.display())]
+    WorkloadApi { socket: PathBuf, code: &'static str, detail: String },
     #[error("the clock gives no time")]
     NoTime,
 }
@@ -181,6 +207,7 @@ impl TlsFileError {
             Self::NoHostName { .. } => "certificate-without-host",
             Self::NotAnSvid { .. } => "not-an-svid",
             Self::ForeignSvid { .. } => "foreign-svid",
+            Self::WorkloadApi { code, .. } => code,
             Self::NoTime => "no-time",
         }
     }

@@ -10,22 +10,25 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, Se
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::authorities::workload_api::svid::{SvidProblem, SvidState};
 use crate::federation::timestamp::Timestamp;
 use crate::files::watch::FileWatch;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::authorizer::Authorizer;
 use crate::verify::verifier::Verifier;
 
-use super::key_pair::{KeyFiles, KeyPair, LeafRule, provider};
+use super::key_pair::{KeyFiles, KeyPair, LeafRule, digest_of, provider};
 use super::metrics::Metrics;
 
 pub(crate) use super::key_pair::TlsFileError;
 
-/// Certificate and key of one bundle endpoint, re-read when their files change. Clones share them.
+/// Certificate and key of one bundle endpoint, re-read when their files change, or renewed by a Workload API.
+/// Clones share them.
 ///
-/// Files that can't be served never replace a pair that can.
+/// What can't be served never replaces a pair that can.
 #[derive(Clone)]
 pub(crate) struct EndpointTls {
     files: Arc<KeyFiles>,
@@ -33,6 +36,8 @@ pub(crate) struct EndpointTls {
     current: Arc<Current>,
     problem: Arc<ArcSwapOption<TlsProblem>>,
     shown_as: &'static str,
+    /// Where the next pair comes from, if not from the files.
+    svids: Option<watch::Receiver<SvidState>>,
 }
 
 /// Why the files are not what is served; until they are mended, the last good pair is.
@@ -67,15 +72,34 @@ impl EndpointTls {
         Self::load(KeyFiles { certificate: svid.into(), private_key: private_key.into(), rule }, clock)
     }
 
+    /// The same from a Workload API, of which one has come already.
+    pub(crate) fn streamed(
+        trust_domain: TrustDomain,
+        socket: &Path,
+        svids: watch::Receiver<SvidState>,
+        clock: Arc<dyn TimeProvider>,
+    ) -> Result<Self, TlsFileError> {
+        let rule = LeafRule::Svid(trust_domain);
+        let files = KeyFiles { certificate: socket.into(), private_key: socket.into(), rule };
+        let svid = svids.borrow().svid.clone();
+        let svid = svid.ok_or_else(|| TlsFileError::NoCertificate { file: socket.into() })?;
+        let pair = files.check_streamed(&svid, clock.current_time().ok_or(TlsFileError::NoTime)?)?;
+        Ok(Self { svids: Some(svids), ..Self::with(files, pair, clock) })
+    }
+
     fn load(files: KeyFiles, clock: Arc<dyn TimeProvider>) -> Result<Self, TlsFileError> {
         let now = clock.current_time().ok_or(TlsFileError::NoTime)?;
         let pair = files.check(&files.read()?, now)?;
+        Ok(Self::with(files, pair, clock))
+    }
+
+    fn with(files: KeyFiles, pair: KeyPair, clock: Arc<dyn TimeProvider>) -> Self {
         let current = Arc::new(Current(ArcSwap::from_pointee(pair)));
         let shown_as = match files.rule {
             LeafRule::Web => "https_web",
             LeafRule::Svid(_) => "https_spiffe",
         };
-        Ok(Self { files: Arc::new(files), clock, current, problem: Arc::default(), shown_as })
+        Self { files: Arc::new(files), clock, current, problem: Arc::default(), shown_as, svids: None }
     }
 
     /// The same for a listener that is no bundle endpoint.
@@ -128,7 +152,11 @@ impl EndpointTls {
 
     /// Reads the files again; `true` if what is served changed. Blocks on the file system.
     pub(crate) fn reload(&self) -> Result<bool, TlsFileError> {
-        let outcome = self.replace();
+        self.noted(self.replace())
+    }
+
+    /// Keeps why what is there is not what is served.
+    fn noted(&self, outcome: Result<bool, TlsFileError>) -> Result<bool, TlsFileError> {
         let problem = outcome.as_ref().err().map(|error| TlsProblem { code: error.code(), detail: error.to_string() });
         self.problem.store(problem.map(Arc::new));
         outcome
@@ -144,8 +172,38 @@ impl EndpointTls {
         Ok(true)
     }
 
-    /// Reloads whenever the files may have changed, until `stop`.
+    /// Serves the newest SVID; `true` if that is another one.
+    fn renew(&self, state: &SvidState) -> Result<bool, TlsFileError> {
+        if let Some(SvidProblem { code, detail }) = state.problem.clone() {
+            return Err(TlsFileError::WorkloadApi { socket: self.files.certificate.clone(), code, detail });
+        }
+        let Some(svid) = state.svid.as_ref().filter(|svid| digest_of(svid) != self.current.0.load().digest) else {
+            return Ok(false);
+        };
+        let now = self.clock.current_time().ok_or(TlsFileError::NoTime)?;
+        self.current.0.store(Arc::new(self.files.check_streamed(svid, now)?));
+        Ok(true)
+    }
+
+    /// Reloads whenever the files may have changed or a new SVID comes, until `stop`.
     pub(crate) async fn watch(self, metrics: Metrics, stop: CancellationToken) {
+        match self.svids.clone() {
+            Some(svids) => self.watch_svids(svids, metrics, stop).await,
+            None => self.watch_files(metrics, stop).await,
+        }
+    }
+
+    async fn watch_svids(self, mut svids: watch::Receiver<SvidState>, metrics: Metrics, stop: CancellationToken) {
+        // One may have come since the first was taken.
+        svids.mark_changed();
+        while let Some(Ok(())) = stop.run_until_cancelled(svids.changed()).await {
+            let (before, state) = (self.problem(), svids.borrow_and_update().clone());
+            self.report(&self.noted(self.renew(&state)), before.as_deref(), &metrics);
+        }
+        stop.cancelled().await;
+    }
+
+    async fn watch_files(self, metrics: Metrics, stop: CancellationToken) {
         let mut files = FileWatch::new([self.files.certificate.as_path(), self.files.private_key.as_path()]);
         while stop.run_until_cancelled(files.changed()).await.is_some() {
             let (before, this) = (self.problem(), self.clone());
@@ -163,7 +221,7 @@ impl EndpointTls {
                 metrics.count_reload(profile, "ok");
                 tracing::info!(profile, not_after = %self.not_after(), "certificate reloaded");
             }
-            Ok(false) if before.is_some() => tracing::info!(profile, "certificate files are good again"),
+            Ok(false) if before.is_some() => tracing::info!(profile, "certificate can be renewed again"),
             Ok(false) => {}
             Err(error) if before.is_some_and(|before| before.detail == error.to_string()) => {}
             Err(error) => {

@@ -1,0 +1,98 @@
+//! The X509-SVID of our bundle endpoint. Its key is in memory only.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::FutureExt as _;
+use futures_util::stream::StreamExt as _;
+use rust_spiffe::{X509Context, X509Svid};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::spiffe::spiffe_id::SpiffeId;
+
+use super::stream::follow;
+use super::{WorkloadApi, WorkloadApiProblem};
+
+/// Which SVID of which Workload API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SvidRequest {
+    /// Who issues it.
+    pub(crate) api: WorkloadApi,
+    /// The one with this ID; else the first, which is the default by the standard.
+    pub(crate) spiffe_id: Option<SpiffeId>,
+}
+
+/// An X509-SVID with its key. Not judged yet.
+pub(crate) struct StreamedSvid(Arc<X509Svid>);
+
+/// What the stream last brought.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SvidState {
+    /// The newest SVID.
+    pub(crate) svid: Option<Arc<StreamedSvid>>,
+    /// Why nothing newer can come now.
+    pub(crate) problem: Option<SvidProblem>,
+}
+
+/// A code of docs/problems.md, and what is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SvidProblem {
+    pub(crate) code: &'static str,
+    pub(crate) detail: String,
+}
+
+impl SvidRequest {
+    /// Sends each new SVID, and each reason for which there is none, until `stop`.
+    pub(crate) async fn follow(self, out: watch::Sender<SvidState>, stop: CancellationToken) {
+        let open = |client: rust_spiffe::WorkloadApiClient| {
+            async move { Ok(client.stream_x509_contexts().await?.boxed()) }.boxed()
+        };
+        let take = |message: Result<X509Context, WorkloadApiProblem>| {
+            let problem = match message.map(|context| self.choose(&context)) {
+                Ok(Ok(svid)) => return drop(out.send_replace(SvidState { svid: Some(Arc::new(svid)), problem: None })),
+                Ok(Err(problem)) => problem,
+                Err(problem) => SvidProblem { code: problem.code(), detail: problem.to_string() },
+            };
+            out.send_if_modified(|state| {
+                let is_new = state.problem.as_ref() != Some(&problem);
+                state.problem = Some(problem);
+                is_new
+            });
+        };
+        follow(&self.api, open, take, &stop).await;
+    }
+
+    fn choose(&self, context: &X509Context) -> Result<StreamedSvid, SvidProblem> {
+        let wanted = self.spiffe_id.as_ref().map(ToString::to_string);
+        let ids: Vec<_> = context.svids().iter().map(|svid| svid.spiffe_id().to_string()).collect();
+        let place = match &wanted {
+            Some(wanted) => ids.iter().position(|id| id == wanted),
+            None => Some(0),
+        };
+        let chosen = place.and_then(|place| context.svids().get(place));
+        chosen.map(|svid| StreamedSvid(svid.clone())).ok_or_else(|| SvidProblem {
+            code: "svid-not-offered",
+            detail: format!("the Workload API offers no SVID {}, but {}", wanted.unwrap_or_default(), ids.join(", ")),
+        })
+    }
+}
+
+impl StreamedSvid {
+    /// Leaf first.
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.0.cert_chain().iter().map(|one| CertificateDer::from(one.as_bytes().to_vec())).collect()
+    }
+
+    /// Of the leaf.
+    pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.0.private_key().as_bytes().to_vec()).into()
+    }
+}
+
+impl fmt::Debug for StreamedSvid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamedSvid({})", self.0.spiffe_id())
+    }
+}
