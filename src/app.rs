@@ -5,6 +5,7 @@ pub(crate) mod error;
 mod listeners;
 mod own_keys;
 mod sources;
+mod svids;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -43,6 +44,7 @@ use crate::verify::verifier::Verifier;
 use self::error::StartError;
 use self::listeners::Listeners;
 use self::own_keys::OwnKeys;
+use self::svids::EndpointSvids;
 
 /// One running trust domain. Dropping it aborts everything; [`App::run`] stops in order.
 pub struct App {
@@ -75,7 +77,10 @@ impl App {
         let state = store.load().await?;
         let mark = state.clock_mark.filter(|_| !reset_clock).map(Timestamp::from_secs);
         let clock = Arc::new(Clock::new(time, mark));
-        let listeners = Listeners::bind(&config, &clock)?;
+        let stop = CancellationToken::new();
+        let mut tasks = Tasks { set: JoinSet::new(), stop: stop.clone() };
+        let svids = EndpointSvids::start(&config, &mut tasks).await?;
+        let listeners = Listeners::bind(&config, &clock, &svids)?;
 
         let feed = Arc::new(TrustFeed::new());
         let shared = Arc::new(Shared {
@@ -92,7 +97,6 @@ impl App {
             publisher.restore(own);
         }
         let handles = Handles::default();
-        let stop = CancellationToken::new();
         let (wanted, wanted_now) = watch::channel(relationships(&config));
         let mut pollers = Pollers::new(shared.clone(), handles.clone(), stop.child_token());
         pollers.resume(state.relationships, &wanted_now.borrow().clone()).await?;
@@ -109,7 +113,6 @@ impl App {
             Box::new(move || shown.iter().any(EndpointTls::is_expired)),
         );
         let addresses = listeners.addresses();
-        let mut tasks = Tasks { set: JoinSet::new(), stop: stop.clone() };
         let own = OwnKeys { publisher: publisher.clone(), status, endpoints: listeners.tls() };
         own.start(&config, &shared, &mut tasks).await;
         let (configured, configured_now) = watch::channel(config);
@@ -182,6 +185,14 @@ struct Tasks {
 impl Tasks {
     fn essential(&mut self, name: &'static str, task: impl Future<Output = io::Result<()>> + Send + 'static) {
         self.set.spawn(async move { (name, task.await) });
+    }
+
+    /// One that follows a source of keys until the service stops.
+    fn endless(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.essential("source of keys", async move {
+            task.await;
+            Ok(())
+        });
     }
 }
 

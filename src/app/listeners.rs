@@ -24,6 +24,7 @@ use crate::http::unix_socket::{Purpose, UnixSocket};
 use super::Tasks;
 use super::authorization::Authorization;
 use super::error::StartError;
+use super::svids::EndpointSvids;
 
 /// Everything that listens, bound before anything is promised.
 pub(super) struct Listeners {
@@ -35,12 +36,16 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    pub(super) fn bind(config: &Config, clock: &Arc<Clock>) -> Result<Self, StartError> {
+    /// `svids` are those of the endpoints that have theirs from a Workload API.
+    pub(super) fn bind(config: &Config, clock: &Arc<Clock>, svids: &EndpointSvids) -> Result<Self, StartError> {
         let bind = |address, limits: &ListenerLimits| {
             listener::bind(address, limits).map_err(|source| StartError::Bind { address, source })
         };
         let endpoint = |endpoint: &EndpointConfig| {
-            let tls = endpoint.tls(&config.trust_domain, clock.clone())?;
+            let tls = match endpoint.tls(&config.trust_domain, clock.clone()) {
+                Some(tls) => tls?,
+                None => svids.tls(endpoint, &config.trust_domain, clock)?,
+            };
             Ok((endpoint.clone(), tls, bind(endpoint.listen, &limits(endpoint))?))
         };
         Ok(Self {

@@ -10,13 +10,13 @@ use tracing::{error, warn};
 
 use crate::authorities::LoadedAuthorities;
 use crate::authorities::carried::Carried;
-use crate::authorities::polled::PolledSource;
 use crate::authorities::source::{Reporter, SourceState, board};
 use crate::config::Config;
 use crate::federation::poller::Shared;
 use crate::federation::publisher::Publisher;
 use crate::federation::status::{OwnKeysStatus, Warning};
 use crate::http::tls::EndpointTls;
+use crate::spiffe::authority::SvidType;
 
 use super::Tasks;
 use super::sources::{Documents, status};
@@ -53,21 +53,23 @@ impl OwnKeys {
     }
 }
 
-/// Asks each server that has keys of ours, for as long as the service runs.
+/// Follows each server that has keys of ours, for as long as the service runs.
 fn follow_sources(config: &Config, shared: &Arc<Shared>, tasks: &mut Tasks) -> watch::Receiver<Vec<SourceState>> {
-    let board = board(config.authority_sources.iter().map(PolledSource::name).map(str::to_owned));
-    let states = board.subscribe();
+    let polled = config.authority_sources.iter().map(|source| source.name().to_owned());
+    let streamed = config.workload_api.iter().flat_map(|api| STREAMED.map(|svid_type| api.source_name(svid_type)));
+    let board = board(polled.chain(streamed));
+    let report = |place| Reporter::new(board.clone(), place, shared.clock.clone());
+    let (domain, stop) = (&config.trust_domain, tasks.stop.clone());
     let documents = Arc::new(Documents(shared.clone()));
     for (place, source) in config.authority_sources.iter().enumerate() {
-        let report = Reporter::new(board.clone(), place, shared.clock.clone());
-        let following =
-            source.clone().follow(config.trust_domain.clone(), documents.clone(), report, tasks.stop.clone());
-        tasks.essential("authority source", async move {
-            following.await;
-            Ok(())
-        });
+        tasks.endless(source.clone().follow(domain.clone(), documents.clone(), report(place), stop.clone()));
     }
-    states
+    if let Some(api) = &config.workload_api {
+        let place = config.authority_sources.len();
+        tasks.endless(api.clone().follow_x509(domain.clone(), report(place), stop.clone()));
+        tasks.endless(api.clone().follow_jwt(domain.clone(), report(place + 1), stop));
+    }
+    board.subscribe()
 }
 
 struct Followed {
@@ -128,4 +130,6 @@ fn warnings(files: &LoadedAuthorities, sources: &[SourceState]) -> Vec<Warning> 
     files.chain(sources).collect()
 }
 
+/// The kinds of keys that a Workload API has.
+const STREAMED: [SvidType; 2] = [SvidType::X509Svid, SvidType::JwtSvid];
 const RETRY: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::authorities::files::AuthorityFiles;
 use crate::authorities::polled::{Origin, PolledSource};
 use crate::authorities::root_certificates::read_roots;
+use crate::authorities::workload_api::WorkloadApi;
 use crate::federation::relationship::EndpointUrl;
 
 use super::check::{DAY, MINUTE};
@@ -15,6 +16,7 @@ use super::section::Section;
 pub(super) struct Authorities {
     pub(super) files: AuthorityFiles,
     pub(super) sources: Vec<PolledSource>,
+    pub(super) workload_api: Option<WorkloadApi>,
     /// `None` is a mistake.
     pub(super) refresh_hint: Option<Duration>,
 }
@@ -27,6 +29,7 @@ impl Authorities {
         Self {
             files: AuthorityFiles::new(section.paths("x509"), section.paths("jwt")).with_wit(section.paths("wit")),
             sources: each_once(section, sources.flatten().collect()),
+            workload_api: section.parsed("workload_api", str::parse::<WorkloadApi>),
             refresh_hint: section.duration("refresh_hint", MINUTE..=DAY),
         }
     }

@@ -8,6 +8,9 @@ use std::time::Duration;
 use config::Value;
 use tracing::level_filters::LevelFilter;
 
+use crate::authorities::workload_api::WorkloadApi;
+use crate::authorities::workload_api::svid::SvidRequest;
+use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::telemetry::{LogConfig, LogFormat};
 
@@ -16,7 +19,7 @@ use super::authorization::{AuthorizationConfig, AuthorizationTransport, authoriz
 use super::places::{SQLITE, default_admin_socket, default_store_url};
 use super::problem::ConfigErrors;
 use super::section::{Context, Section};
-use super::{Config, EndpointConfig, EndpointKind, keys, relationship};
+use super::{Config, EndpointConfig, EndpointKeys, EndpointKind, keys, relationship};
 
 /// Builds the configuration, or says everything that is wrong with it.
 pub(super) fn check(
@@ -52,6 +55,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
         store_url: store_url?,
         authorities: authorities.files,
         authority_sources: authorities.sources,
+        workload_api: authorities.workload_api,
         refresh_hint: authorities.refresh_hint?,
         endpoints,
         operations,
@@ -85,23 +89,44 @@ fn endpoint(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointConf
     if !section.is_configured() {
         return None;
     }
-    let (certificate_key, right) = match profile {
-        EndpointKind::HttpsWeb => ("certificate", "a PEM file with the certificate chain of the endpoint's host name"),
-        EndpointKind::HttpsSpiffe => ("svid", "a PEM file with an X509-SVID of our trust domain and its chain"),
-    };
     let listen = listen(section);
     let path = section.parsed("path", url_path);
-    let certificate = required_path(section, certificate_key, right);
-    let private_key = required_path(section, "private_key", "a PEM file with the certificate's private key");
+    let keys = match section.has("workload_api") && profile == EndpointKind::HttpsSpiffe {
+        true => streamed_svid(section),
+        false => key_files(section, profile),
+    };
     let max_connections = section.integer("max_connections", 1..=65_536);
     Some(EndpointConfig {
         profile,
         listen: listen?,
         path: path?,
-        certificate: certificate?,
-        private_key: private_key?,
+        keys: keys?,
         max_connections: usize::try_from(max_connections?).ok()?,
     })
+}
+
+fn key_files(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointKeys> {
+    let (certificate_key, right) = match profile {
+        EndpointKind::HttpsWeb => ("certificate", "a PEM file with the certificate chain of the endpoint's host name"),
+        EndpointKind::HttpsSpiffe => {
+            ("svid", "a PEM file with an X509-SVID of our trust domain and its chain; or workload_api instead")
+        }
+    };
+    if section.has("spiffe_id") {
+        section.refuse("spiffe_id", "chooses among the SVIDs of workload_api, which is not set");
+    }
+    let certificate = required_path(section, certificate_key, right);
+    let private_key = required_path(section, "private_key", "a PEM file with the certificate's private key");
+    Some(EndpointKeys::Files { certificate: certificate?, private_key: private_key? })
+}
+
+fn streamed_svid(section: &Section<'_>) -> Option<EndpointKeys> {
+    for name in ["svid", "private_key"].into_iter().filter(|name| section.has(name)) {
+        section.refuse(name, "with workload_api no file has the SVID; give one or the other");
+    }
+    let api = section.parsed("workload_api", str::parse::<WorkloadApi>);
+    let spiffe_id = section.parsed("spiffe_id", str::parse::<SpiffeId>);
+    Some(EndpointKeys::WorkloadApi(SvidRequest { api: api?, spiffe_id }))
 }
 
 pub(super) fn listen(section: &Section<'_>) -> Option<SocketAddr> {
@@ -214,7 +239,7 @@ fn is_same(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 /// What can have keys to publish.
-const SOURCES: [&str; 5] = ["x509", "jwt", "wit", "url", "oidc"];
+const SOURCES: [&str; 6] = ["x509", "jwt", "wit", "url", "oidc", "workload_api"];
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 /// `sun_path` on Linux, without its final NUL.

@@ -27,6 +27,7 @@ pub(crate) fn describe(config: &Config) -> String {
         ("authorities", authorities(config)),
     ];
     lines.extend(config.authority_sources.iter().map(|one| ("source", source(one))));
+    lines.extend(config.workload_api.iter().map(|api| ("source", format!("own bundle at {api}, as it streams"))));
     lines.extend(config.endpoints.iter().map(|one| ("endpoint", endpoint(one, &config.trust_domain))));
     lines.extend(config.authorization.iter().map(|one| ("authorization", authorization(one))));
     lines.extend(config.relationships.iter().map(|one| ("federation", relationship(one))));
@@ -64,8 +65,9 @@ fn source(source: &PolledSource) -> String {
 fn endpoint(endpoint: &EndpointConfig, trust_domain: &TrustDomain) -> String {
     let EndpointConfig { profile, listen, path, .. } = endpoint;
     let certificate = match endpoint.tls(trust_domain, Arc::new(DefaultTimeProvider)) {
-        Ok(tls) => format!("certificate until {}", tls.not_after()),
-        Err(error) => format!("not yet: {error} [{}]", error.code()),
+        None => "SVID from a Workload API".into(),
+        Some(Ok(tls)) => format!("certificate until {}", tls.not_after()),
+        Some(Err(error)) => format!("not yet: {error} [{}]", error.code()),
     };
     format!("{} at https://{listen}{path}, {certificate}", profile.as_str())
 }

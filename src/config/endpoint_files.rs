@@ -8,21 +8,20 @@ use crate::http::tls::{EndpointTls, TlsFileError};
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::problem::{ConfigErrors, ConfigProblem};
-use super::{AuthorizationTransport, Config, EndpointConfig, EndpointKind, MutualTlsConfig};
+use super::{AuthorizationTransport, Config, EndpointConfig, EndpointKeys, EndpointKind, MutualTlsConfig};
 
 impl EndpointConfig {
-    /// Reads its certificate and key, and checks them as they would be served now.
+    /// Reads its certificate and key from their files, if they are in any, and checks them as they would be served now.
     pub(crate) fn tls(
         &self,
         trust_domain: &TrustDomain,
         clock: Arc<dyn TimeProvider>,
-    ) -> Result<EndpointTls, TlsFileError> {
-        match self.profile {
-            EndpointKind::HttpsWeb => EndpointTls::web(&self.certificate, &self.private_key, clock),
-            EndpointKind::HttpsSpiffe => {
-                EndpointTls::spiffe(trust_domain.clone(), &self.certificate, &self.private_key, clock)
-            }
-        }
+    ) -> Option<Result<EndpointTls, TlsFileError>> {
+        let EndpointKeys::Files { certificate, private_key } = &self.keys else { return None };
+        Some(match self.profile {
+            EndpointKind::HttpsWeb => EndpointTls::web(certificate, private_key, clock),
+            EndpointKind::HttpsSpiffe => EndpointTls::spiffe(trust_domain.clone(), certificate, private_key, clock),
+        })
     }
 }
 
@@ -48,7 +47,7 @@ pub(crate) fn check_endpoint_files(config: &Config, clock: &Arc<dyn TimeProvider
         ConfigProblem { key, message: error.to_string(), source }
     };
     let endpoints = config.endpoints.iter().filter_map(|endpoint| {
-        let error = endpoint.tls(&config.trust_domain, clock.clone()).err()?;
+        let error = endpoint.tls(&config.trust_domain, clock.clone())?.err()?;
         Some(problem(format!("endpoint.{}", endpoint.profile.as_str()), error))
     });
     let authorization = config.authorization.iter().filter_map(|listener| match &listener.transport {

@@ -10,11 +10,14 @@ use super::section::{key_of, list_item, origin_of};
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("", &["trust_domain"]),
     ("store", &["url"]),
-    ("authorities", &["x509", "jwt", "wit", "refresh_hint"]),
+    ("authorities", &["x509", "jwt", "wit", "workload_api", "refresh_hint"]),
     ("authorities.url", &["url", "root_certificates", "interval"]),
     ("authorities.oidc", &["issuer", "jwks_url", "root_certificates", "bearer_token_file", "interval"]),
     ("endpoint.https_web", &["listen", "path", "certificate", "private_key", "max_connections"]),
-    ("endpoint.https_spiffe", &["listen", "path", "svid", "private_key", "max_connections"]),
+    (
+        "endpoint.https_spiffe",
+        &["listen", "path", "svid", "private_key", "workload_api", "spiffe_id", "max_connections"],
+    ),
     ("operations", &["listen"]),
     ("admin", &["socket"]),
     (

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use crate::authorities::files::AuthorityFiles;
 use crate::authorities::polled::PolledSource;
+use crate::authorities::workload_api::WorkloadApi;
+use crate::authorities::workload_api::svid::SvidRequest;
 use crate::federation::relationship::FederationRelationship;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::telemetry::LogConfig;
@@ -43,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) authorities: AuthorityFiles,
     /// Servers that have our own keys.
     pub(crate) authority_sources: Vec<PolledSource>,
+    /// A Workload API that streams our own keys.
+    pub(crate) workload_api: Option<WorkloadApi>,
     /// What our bundle tells peers, 60 s to 24 h.
     pub(crate) refresh_hint: Duration,
     /// Bundle endpoints: none, one, or one of each profile.
@@ -64,7 +68,7 @@ pub(crate) struct Config {
 impl Config {
     /// Whether we have keys of our own to publish.
     pub(crate) fn publishes(&self) -> bool {
-        !self.authorities.is_empty() || !self.authority_sources.is_empty()
+        !self.authorities.is_empty() || !self.authority_sources.is_empty() || self.workload_api.is_some()
     }
 }
 
@@ -77,12 +81,24 @@ pub(crate) struct EndpointConfig {
     pub(crate) listen: SocketAddr,
     /// Path of the bundle, with its leading slash.
     pub(crate) path: String,
-    /// PEM chain, leaf first: for `https_spiffe` the X509-SVID.
-    pub(crate) certificate: PathBuf,
-    /// PEM key of the leaf.
-    pub(crate) private_key: PathBuf,
+    /// Where its certificate and key come from.
+    pub(crate) keys: EndpointKeys,
     /// Open connections at once, 1 to 65,536; more wait.
     pub(crate) max_connections: usize,
+}
+
+/// Where an endpoint's certificate and key come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EndpointKeys {
+    /// Files that are watched.
+    Files {
+        /// PEM chain, leaf first: for `https_spiffe` the X509-SVID.
+        certificate: PathBuf,
+        /// PEM key of the leaf.
+        private_key: PathBuf,
+    },
+    /// A Workload API; `https_spiffe` only.
+    WorkloadApi(SvidRequest),
 }
 
 /// The profile of an endpoint of ours.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authorities::files::AuthorityFiles;
 use crate::authorities::polled::PolledSource;
+use crate::authorities::workload_api::WorkloadApi;
 use crate::files::trusted;
 use crate::files::watch::FileWatch;
 use crate::spiffe::public_key::Fingerprint;
@@ -107,8 +108,8 @@ pub(crate) fn restart_needed(running: &Config, new: &Config) -> Vec<&'static str
     changes.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
 }
 
-fn authorities(config: &Config) -> (&AuthorityFiles, &[PolledSource], Duration) {
-    (&config.authorities, &config.authority_sources, config.refresh_hint)
+fn authorities(config: &Config) -> (&AuthorityFiles, &[PolledSource], Option<&WorkloadApi>, Duration) {
+    (&config.authorities, &config.authority_sources, config.workload_api.as_ref(), config.refresh_hint)
 }
 
 /// The authorization listener without its rules, which need no restart.

@@ -2,6 +2,7 @@
 //! whole services in journeys with their peers.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod agent;
 mod architecture;
 mod authorization;
 mod cache;
@@ -46,3 +47,4 @@ mod support;
 mod trust;
 mod verify;
 mod wire;
+mod workload_api;

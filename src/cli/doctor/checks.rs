@@ -56,7 +56,8 @@ pub(super) fn files(config: &Config, now: Timestamp) -> Vec<Finding> {
     let endpoints = config
         .endpoints
         .iter()
-        .map(|endpoint| certificate(endpoint.profile.as_str(), endpoint.tls(&config.trust_domain, clock.clone()), now));
+        .filter_map(|endpoint| Some((endpoint.profile, endpoint.tls(&config.trust_domain, clock.clone())?)))
+        .map(|(profile, tls)| certificate(profile.as_str(), tls, now));
     let authorization = config.authorization.as_ref().map(|listener| match &listener.transport {
         AuthorizationTransport::Tls(tls) => {
             certificate("authorization", tls.tls(&config.trust_domain, clock.clone()), now)

@@ -6,6 +6,22 @@ fn one(kind: &str, keys: &str) -> String {
     with(&format!("[[authorities.{kind}]]\n{keys}\n"))
 }
 
+fn endpoint(keys: &str) -> String {
+    let keys = format!("listen = \"127.0.0.1:1\"\n{keys}");
+    with(&format!("[authorities]\nworkload_api = \"unix:///s\"\n[endpoint.https_spiffe]\n{keys}\n"))
+}
+
+#[test]
+fn a_workload_api_is_all_that_an_endpoint_needs() {
+    let config = Folder::new().load(&endpoint("workload_api = \"unix:///s\"\nspiffe_id = \"spiffe://a.example/x\""));
+    let config = config.unwrap();
+    assert!(config.publishes());
+    let described = describe(&config);
+    for line in ["source        own bundle at unix:///s, as it streams", "SVID from a Workload API"] {
+        assert!(described.contains(line), "{line} is not in\n{described}");
+    }
+}
+
 #[test]
 fn sources_are_read_in_order_with_their_defaults() {
     let folder = Folder::new();
@@ -53,6 +69,21 @@ fn mistakes_in_sources_are_told_with_their_place() {
         (one("url", twice), "authorities.url", "is there twice"),
         (with("[authorities.url]\nurl = \"https://v.example\""), "authorities.url", "[[authorities.url]]"),
         (with("[authorities]\nurl = [\"https://v.example\"]"), "authorities.url", "is not a section"),
+        (with("[authorities]\nworkload_api = \"tcp://127.0.0.1:1\""), "authorities.workload_api", "unix:///run"),
+        (with("[authorities]\nworkload_api = \"/run/agent.sock\""), "authorities.workload_api", "unix:///run"),
+        (endpoint("workload_api = \"unix://x/y\""), "endpoint.https_spiffe.workload_api", "unix:///run"),
+        (endpoint("workload_api = \"unix:///s\"\nsvid = \"x\""), "endpoint.https_spiffe.svid", "one or the other"),
+        (
+            endpoint("workload_api = \"unix:///s\"\nprivate_key = \"x\""),
+            "endpoint.https_spiffe.private_key",
+            "one or the other",
+        ),
+        (endpoint("workload_api = \"unix:///s\"\nspiffe_id = \"x\""), "endpoint.https_spiffe.spiffe_id", "x"),
+        (
+            endpoint("svid = \"x\"\nprivate_key = \"y\"\nspiffe_id = \"spiffe://a.example/x\""),
+            "endpoint.https_spiffe.spiffe_id",
+            "not set",
+        ),
         (one("oidc", ""), "authorities.oidc[0].issuer", "or jwks_url instead"),
         (one("oidc", "issuer = \"https://i.example?x\""), "authorities.oidc[0].issuer", "neither query nor fragment"),
         (

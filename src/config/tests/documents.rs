@@ -119,6 +119,13 @@ fn the_configurations_of_the_authorization_page_are_valid() {
     check("../docs/authorization.md", &with(tls));
 }
 
+#[test]
+fn the_configuration_of_the_sources_page_is_valid() {
+    let page = read("docs/sources.md");
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    check("../docs/sources.md", &with(example.split("```").next().unwrap()));
+}
+
 /// What stands under `comity.toml: |` in a ConfigMap.
 fn embedded_toml(yaml: &str) -> String {
     let lines = yaml.lines().skip_while(|line| line.trim() != "comity.toml: |").skip(1);

@@ -116,7 +116,8 @@ fn the_environment_alone_can_configure_an_endpoint() {
     assert_eq!(config.authorities, AuthorityFiles::new(vec!["/a/ca.pem".into(), "/b".into()], vec![]));
     let endpoint = &config.endpoints[0];
     assert_eq!((endpoint.path.as_str(), endpoint.max_connections), ("/", 7));
-    assert_eq!(endpoint.certificate, Path::new("tls.crt"), "relative to the working directory");
+    let keys = EndpointKeys::Files { certificate: "tls.crt".into(), private_key: "tls.key".into() };
+    assert_eq!(endpoint.keys, keys, "relative to the working directory");
 }
 
 #[test]
