@@ -12,6 +12,7 @@ use crate::federation::relationship::EndpointUrl;
 use crate::federation::status::{AuthoritySourceStatus, ErrorStatus};
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::authority::SvidType;
+use crate::verify::text::shown;
 
 /// The client of bundle endpoints, with its limits, its rules on addresses and its TLS.
 pub(super) struct Documents(pub(super) Arc<Shared>);
@@ -20,7 +21,7 @@ pub(super) struct Documents(pub(super) Arc<Shared>);
 impl Get for Documents {
     async fn get(&self, wanted: &Wanted<'_>) -> Result<Vec<u8>, NotGot> {
         let url = wanted.url.parse::<EndpointUrl>().map_err(|error| {
-            let url: String = wanted.url.escape_debug().take(MAX_SHOWN).collect();
+            let url = shown(wanted.url.as_bytes());
             NotGot { code: "source-url-refused", detail: format!("\"{url}\": {error}") }
         })?;
         let bearer = wanted.token.and_then(|token| Bearer::new(token.secret()));
@@ -45,5 +46,3 @@ pub(super) fn status(state: &SourceState) -> AuthoritySourceStatus {
         ignored: state.ignored.iter().map(Into::into).collect(),
     }
 }
-
-const MAX_SHOWN: usize = 200;

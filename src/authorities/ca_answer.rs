@@ -3,7 +3,9 @@
 use serde::Deserialize;
 
 use crate::spiffe::authority::Authority;
+use crate::spiffe::document::BundleDocument;
 use crate::spiffe::trust_domain::TrustDomain;
+use crate::verify::text::shown;
 
 use super::pem::{self, PemError};
 use super::{MisWired, check_wiring};
@@ -14,7 +16,7 @@ pub(crate) fn authorities(trust_domain: &TrustDomain, answer: &[u8]) -> Result<V
         Some(b'{') => pem::ca_certificates(pem_in(trust_domain, answer)?.as_bytes())?,
         _ => pem::ca_certificates(answer)?,
     };
-    if certificates.len() > MAX_AUTHORITIES {
+    if certificates.len() > BundleDocument::MAX_KEYS {
         return Err(CaAnswerError::TooMany);
     }
     let authorities: Vec<_> = certificates.into_iter().map(Authority::X509).collect();
@@ -48,8 +50,7 @@ struct VaultData {
 fn pem_in(trust_domain: &TrustDomain, answer: &[u8]) -> Result<String, CaAnswerError> {
     let answer: Answer = serde_json::from_slice(answer).map_err(|_| CaAnswerError::Malformed)?;
     if let Some(other) = answer.trust_domain.filter(|other| other != trust_domain.as_str()) {
-        let other = other.escape_debug().take(MAX_SHOWN).collect();
-        return Err(CaAnswerError::OtherDomain { other, trust_domain: trust_domain.clone() });
+        return Err(CaAnswerError::OtherDomain { other: shown(other.as_bytes()), trust_domain: trust_domain.clone() });
     }
     match (answer.roots, answer.data) {
         // Consul's PEM may lack its last line break.
@@ -77,7 +78,7 @@ pub(crate) enum CaAnswerError {
         trust_domain: TrustDomain,
     },
     /// More than peers read.
-    #[error("the answer holds more than {MAX_AUTHORITIES} certificates, which is more than peers read")]
+    #[error("the answer holds more than {} certificates, which is more than peers read", BundleDocument::MAX_KEYS)]
     TooMany,
     /// As in a file.
     #[error("{0}")]
@@ -99,9 +100,6 @@ impl CaAnswerError {
         }
     }
 }
-
-const MAX_AUTHORITIES: usize = 256;
-const MAX_SHOWN: usize = 200;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]

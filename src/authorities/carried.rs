@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::spiffe::bundle::Authorities;
+use crate::spiffe::document::BundleDocument;
 
 use super::LoadedAuthorities;
 use super::source::SourceState;
@@ -45,7 +46,7 @@ impl Carried {
         self.continues = true;
         let carried = self.keys.iter().filter(|_| !self.unread.is_empty());
         let joined: Authorities = carried.chain(found.iter()).cloned().collect();
-        if joined.len() > MAX_AUTHORITIES { Err(TooManyAuthorities) } else { Ok(Some(joined)) }
+        if joined.len() > BundleDocument::MAX_KEYS { Err(TooManyAuthorities) } else { Ok(Some(joined)) }
     }
 }
 
@@ -63,7 +64,8 @@ fn found(files: &LoadedAuthorities, sources: &[SourceState]) -> Authorities {
 /// Files and sources together hold too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "files and sources of [authorities] hold more than {MAX_AUTHORITIES} keys together, which is more than peers read; what is public stays"
+    "files and servers of [authorities] hold more than {} keys together, which is more than peers read; what is public stays",
+    BundleDocument::MAX_KEYS
 )]
 pub(crate) struct TooManyAuthorities;
 
@@ -73,8 +75,6 @@ impl TooManyAuthorities {
         "too-many-authorities"
     }
 }
-
-const MAX_AUTHORITIES: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::spiffe::trust_domain::TrustDomain;
+use crate::verify::text::shown;
 
 use super::get::{Get, NotGot, Token, Wanted};
 use super::jwks::{JwksError, signature_keys};
@@ -34,7 +35,7 @@ impl Issuer<'_> {
         let document = self.document(&url, true).await?;
         let discovery: Discovery = serde_json::from_slice(&document).map_err(|_| IssuerError::MalformedDiscovery)?;
         if discovery.issuer != issuer {
-            return Err(IssuerError::OtherIssuer { found: discovery.issuer.escape_debug().take(MAX_SHOWN).collect() });
+            return Err(IssuerError::OtherIssuer { found: shown(discovery.issuer.as_bytes()) });
         }
         self.keys_at(&discovery.jwks_uri, is_same_origin(issuer, &discovery.jwks_uri)).await
     }
@@ -89,8 +90,6 @@ impl IssuerError {
         }
     }
 }
-
-const MAX_SHOWN: usize = 200;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]

@@ -6,6 +6,7 @@ use crate::spiffe::authority::{Authority, SvidType};
 use crate::spiffe::document::ignored::{IgnoreReason, IgnoredElement};
 use crate::spiffe::document::{BundleDocument, DocumentError};
 use crate::spiffe::trust_domain::TrustDomain;
+use crate::verify::text::shown;
 
 /// The authorities of a JWKS for one type of SVID: keys whose `use` is that type, `sig` or absent, as
 /// issuers write it. All of it or nothing: what would be ignored at a peer is a mistake at home.
@@ -34,7 +35,7 @@ pub(crate) fn signature_keys(
         if is_for_signatures(members) {
             members.insert("use".into(), SvidType::JwtSvid.as_str().into());
         } else if let Some(usage) = members.get_mut("use").map(Value::take) {
-            let found = usage.to_string().escape_debug().take(MAX_SHOWN).collect();
+            let found = shown(usage.to_string().as_bytes());
             ignored.push(IgnoredElement { index, reason: IgnoreReason::UnknownUse { found } });
         }
         Ok(())
@@ -98,12 +99,11 @@ fn mark(svid_type: SvidType, index: usize, key: &mut Value) -> Result<(), JwksEr
     Ok(())
 }
 
-/// Members that hold secrets, of RSA, EC, OKP and symmetric keys (RFC 7518 §6, RFC 8037 §2).
-const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+/// Members that hold secrets, of RSA, EC, OKP, symmetric and ML-DSA keys (RFC 7518 §6, RFC 8037 §2).
+const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
 /// Signature algorithms of keys that can be authorities (JWT-SVID §3; RFC 9864 for Ed25519).
 const ALGORITHMS: [&str; 11] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"];
-const MAX_SHOWN: usize = 200;
 const MAX_REASONS: usize = 8;
 
 /// Why a JWKS file is not used. Positions count `keys` from 0.

@@ -12,6 +12,7 @@ use rust_spiffe::WorkloadApiError;
 use rust_spiffe::transport::{Endpoint, GrpcStatusCode, TransportError};
 
 use crate::files::trusted::FileError;
+use crate::verify::text::shown;
 
 /// The Unix socket of a Workload API. TCP is not there: anybody on the way would be our CA.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl WorkloadApiProblem {
 
 impl From<WorkloadApiError> for WorkloadApiProblem {
     fn from(error: WorkloadApiError) -> Self {
-        let detail = error.to_string().chars().flat_map(char::escape_debug).take(MAX_SHOWN).collect();
+        let detail = shown(error.to_string().as_bytes());
         match error {
             WorkloadApiError::NoIdentityIssued | WorkloadApiError::PermissionDenied(_) => Self::Denied { detail },
             WorkloadApiError::Transport(TransportError::Status(status))
@@ -110,5 +111,3 @@ impl From<WorkloadApiError> for WorkloadApiProblem {
         }
     }
 }
-
-const MAX_SHOWN: usize = 200;

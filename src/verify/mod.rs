@@ -45,7 +45,7 @@ mod subtree;
 mod testing;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 
 #[cfg(feature = "server")]
 pub(crate) use signature::is_self_signed;

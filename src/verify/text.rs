@@ -4,7 +4,7 @@
 const MAX_BYTES: usize = 256;
 
 /// Escapes text, what is no UTF-8 replaced, and cuts it to 256 bytes.
-pub(super) fn shown(text: &[u8]) -> String {
+pub(crate) fn shown(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(&text[..text.len().min(MAX_BYTES)]);
     let mut shown = text.escape_debug().to_string();
     shown.truncate(shown.floor_char_boundary(MAX_BYTES));

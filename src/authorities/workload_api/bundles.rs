@@ -9,6 +9,7 @@ use crate::authorities::jwks::{JwksError, signature_keys};
 use crate::authorities::source::{Found, Reporter};
 use crate::authorities::{MisWired, check_wiring};
 use crate::spiffe::authority::{Authority, SvidType, X509Authority, X509AuthorityError};
+use crate::spiffe::document::BundleDocument;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::stream::follow;
@@ -60,7 +61,7 @@ fn x509(trust_domain: &TrustDomain, set: &X509BundleSet) -> Result<Found, Bundle
     let own = set.iter().find(|(name, _)| name.as_ref() == trust_domain.as_str());
     let certificates = own.map(|(_, bundle)| bundle.authorities()).filter(|certificates| !certificates.is_empty());
     let certificates = certificates.ok_or(BundleProblem::NoOwnBundle)?;
-    if certificates.len() > MAX_AUTHORITIES {
+    if certificates.len() > BundleDocument::MAX_KEYS {
         return Err(BundleProblem::TooMany);
     }
     let read = |(position, der): (usize, &[u8])| {
@@ -98,7 +99,7 @@ enum BundleProblem {
     MisWired(#[from] MisWired),
     #[error("{0}")]
     Jwks(#[from] JwksError),
-    #[error("the bundle holds more than {MAX_AUTHORITIES} keys, which is more than peers read")]
+    #[error("the bundle holds more than {} keys, which is more than peers read", BundleDocument::MAX_KEYS)]
     TooMany,
 }
 
@@ -115,5 +116,3 @@ impl BundleProblem {
         }
     }
 }
-
-const MAX_AUTHORITIES: usize = 256;
