@@ -110,6 +110,8 @@ impl Followed {
             warn!(code = error.code(), %error, "own keys not published yet");
             warnings.push(Warning { code: error.code().to_owned(), detail: error.to_string() });
         }
+        let unconfirmed = self.carried.unconfirmed();
+        warnings.extend(unconfirmed.map(|detail| Warning { code: "keys-unconfirmed".into(), detail }));
         let svids = self.own.endpoints.iter().filter(|tls| tls.profile() == "https_spiffe");
         warnings.extend(svids.filter_map(|tls| self.own.publisher.foreign_svid(&tls.chain())));
         let sources = sources.iter().map(status).collect();

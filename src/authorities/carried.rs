@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::spiffe::authority::{Authority, AuthorityId};
 use crate::spiffe::bundle::Authorities;
 use crate::spiffe::document::BundleDocument;
 
@@ -15,6 +16,8 @@ pub(crate) struct Carried {
     unread: BTreeSet<String>,
     /// Whether anything was public before.
     continues: bool,
+    /// Those of the keys that are public still, and in nothing that can be read.
+    unconfirmed: Vec<AuthorityId>,
 }
 
 impl Carried {
@@ -23,7 +26,8 @@ impl Carried {
         let found = found(files, sources);
         let missing =
             before.into_iter().flat_map(Authorities::iter).filter(|authority| !found.contains(&authority.id()));
-        Self { keys: missing.cloned().collect(), unread: unread(files, sources), continues: before.is_some() }
+        let (keys, unread) = (missing.cloned().collect(), unread(files, sources));
+        Self { keys, unread, continues: before.is_some(), unconfirmed: Vec::new() }
     }
 
     /// What to publish; `None` leaves what is public as it is. What a readable file or source has lost is lost,
@@ -44,9 +48,25 @@ impl Carried {
             return Ok(None);
         }
         self.continues = true;
-        let carried = self.keys.iter().filter(|_| !self.unread.is_empty());
-        let joined: Authorities = carried.chain(found.iter()).cloned().collect();
+        let carried = || self.keys.iter().filter(|_| !self.unread.is_empty());
+        self.unconfirmed = carried().map(Authority::id).filter(|id| !found.contains(id)).collect();
+        let joined: Authorities = carried().chain(found.iter()).cloned().collect();
         if joined.len() > BundleDocument::MAX_KEYS { Err(TooManyAuthorities) } else { Ok(Some(joined)) }
+    }
+
+    /// Says so while keys are public that nothing confirms: somebody may have meant to retire one of them.
+    pub(crate) fn unconfirmed(&self) -> Option<String> {
+        if self.unconfirmed.is_empty() {
+            return None;
+        }
+        let keys: Vec<_> = self.unconfirmed.iter().take(MAX_SHOWN).map(ToString::to_string).collect();
+        let unread: Vec<_> = self.unread.iter().map(String::as_str).collect();
+        Some(format!(
+            "{} of before the restart stay public until these can be read: {} ({})",
+            self.unconfirmed.len(),
+            unread.join(", "),
+            keys.join(", ")
+        ))
     }
 }
 
@@ -75,6 +95,9 @@ impl TooManyAuthorities {
         "too-many-authorities"
     }
 }
+
+/// Identities in one warning.
+const MAX_SHOWN: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -122,6 +145,18 @@ mod tests {
         ];
         let expected = [&[1, 2][..], &[1, 2, 4], &[2, 4], &[3, 4]].map(|of| Some(keys(of)));
         assert_eq!(published(Some(&[1, 2]), &looks), expected);
+    }
+
+    #[test]
+    fn what_nothing_confirms_is_told_while_it_is_public() {
+        let files = files(&[1], &[]);
+        let before = keys(&[1, 2]);
+        let mut carried = Carried::new(Some(&before), &files, &[source(None)]);
+        carried.joined_by(&files, &[source(None)]).unwrap();
+        let (told, id) = (carried.unconfirmed().unwrap(), FIXTURES[2].x509().id().to_string());
+        assert!(told.starts_with("1 of before") && told.contains("https://a.example/") && told.contains(&id), "{told}");
+        carried.joined_by(&files, &[source(Some(&[3]))]).unwrap();
+        assert_eq!(carried.unconfirmed(), None);
     }
 
     #[test]

@@ -137,10 +137,12 @@ async fn a_restart_while_the_server_is_down_retires_none_of_its_keys() {
     let (service, address) = publisher.start().await;
     source(&publisher, |seen| seen["last_error"]["code"] == "unexpected-status").await;
     assert_eq!(fetch(address).await, before);
+    assert!(status(&publisher).await["warnings"].to_string().contains("keys-unconfirmed"));
     publisher.home.write("ca/next.pem", next.pem());
     publishes(address, &[&own, &root, &next]).await;
     server.publishes(&[&next]);
     publishes(address, &[&own, &next]).await;
+    assert!(!status(&publisher).await["warnings"].to_string().contains("keys-unconfirmed"));
     service.stop().await;
 }
 
