@@ -57,6 +57,7 @@ store_contract!(
     what_is_held_is_forgotten_with_its_relationship,
     barred_documents_stay_barred_for_good,
     the_clock_mark_is_the_one_last_written,
+    a_secret_is_the_one_last_put_under_its_name,
     domains_do_not_touch_each_other,
 );
 
@@ -316,6 +317,16 @@ async fn barred_documents_stay_barred_for_good(store: &dyn Store) {
     barred.sort();
     assert_eq!(store.create(&domain("b"), "").await.unwrap().barred, barred);
     assert_eq!(store.load().await.unwrap().relationships[0].barred, barred);
+}
+
+async fn a_secret_is_the_one_last_put_under_its_name(store: &dyn Store) {
+    assert_eq!(store.secret("a").await.unwrap(), None);
+    for value in [&b"one"[..], b"", &[0xff; 70_000]] {
+        store.put_secret("a", value).await.unwrap();
+        store.put_secret("b", b"another's").await.unwrap();
+        assert_eq!(store.secret("a").await.unwrap().as_deref(), Some(value));
+    }
+    assert_eq!(store.load().await.unwrap(), StoredState::default());
 }
 
 async fn the_clock_mark_is_the_one_last_written(store: &dyn Store) {

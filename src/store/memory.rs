@@ -92,6 +92,15 @@ impl Store for MemoryStore {
         self.state().clock_mark = Some(seconds);
         Ok(())
     }
+
+    async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state().secrets.get(name).cloned())
+    }
+
+    async fn put_secret(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.state().secrets.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -99,6 +108,7 @@ struct State {
     own: Option<OwnBundle>,
     clock_mark: Option<u64>,
     domains: BTreeMap<TrustDomain, Domain>,
+    secrets: BTreeMap<String, Vec<u8>>,
 }
 
 /// What outlives a relationship, and the relationship while there is one.

@@ -143,6 +143,17 @@ impl Store for SqlStore {
         tx.execute(sqlx::query(statements::PUT_CLOCK_MARK).bind(signed(seconds)?)).await?;
         Ok(tx.commit().await?)
     }
+
+    async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let row = self.pool.fetch_optional(sqlx::query(statements::SECRET).bind(name.to_owned())).await?;
+        Ok(row.map(|row| row.try_get("value")).transpose()?)
+    }
+
+    async fn put_secret(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        tx.execute(sqlx::query(statements::PUT_SECRET).bind(name.to_owned()).bind(value.to_owned())).await?;
+        Ok(tx.commit().await?)
+    }
 }
 
 /// A statement whose first parameter is a trust domain.

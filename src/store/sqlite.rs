@@ -64,7 +64,10 @@ fn newest(migrator: &Migrator) -> i64 {
 }
 
 /// Applied ones never change: their checksums are in every store.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "trust", include_str!("migrations/sqlite/0001_trust.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "trust", include_str!("migrations/sqlite/0001_trust.sql")),
+    (3, "acme", include_str!("migrations/sqlite/0003_acme.sql")),
+];
 /// Takes the write lock at once: a reader that becomes a writer half-way could find it taken.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 /// Wait for a visitor, such as a backup, that has the file locked.

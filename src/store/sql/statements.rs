@@ -8,6 +8,11 @@ pub(super) const PUT_OWN: &str = "UPDATE store SET own_bundle = $1, own_progress
 
 pub(super) const PUT_CLOCK_MARK: &str = "UPDATE store SET clock_mark = $1 WHERE id = 1";
 
+pub(super) const SECRET: &str = "SELECT value FROM secrets WHERE name = $1";
+
+pub(super) const PUT_SECRET: &str = "
+    INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
 pub(super) const RELATIONSHIPS: &str = "
     SELECT relationships.trust_domain, incarnation, endpoint, progress, last_revision, accepted_revision,
            number, bundle, accepted_at, origin
