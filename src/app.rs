@@ -35,7 +35,6 @@ use crate::federation::publisher::Publisher;
 use crate::federation::status::OwnKeysStatus;
 use crate::federation::timestamp::Timestamp;
 use crate::federation::trust_feed::TrustFeed;
-use crate::http::tls::EndpointTls;
 use crate::store;
 use crate::store::Store;
 use crate::verify::trust::Trust;
@@ -102,7 +101,6 @@ impl App {
         pollers.resume(state.relationships, &wanted_now.borrow().clone()).await?;
 
         let (status, status_now) = watch::channel(OwnKeysStatus::default());
-        let shown = listeners.tls();
         let federation = Federation::new(
             &config.trust_domain,
             shared.clone(),
@@ -110,7 +108,6 @@ impl App {
             publisher.clone(),
             config.publishes(),
             status_now,
-            Box::new(move || shown.iter().any(EndpointTls::is_expired)),
         );
         let addresses = listeners.addresses();
         let own = OwnKeys { publisher: publisher.clone(), status, endpoints: listeners.tls() };

@@ -100,13 +100,13 @@ impl Listeners {
         if let Some(authorization) = authorization {
             authorization.serve(federation, configured, &metrics, tasks);
         }
+        let state = Operations { federation: federation.clone(), metrics, endpoints: shown };
         if let Some(listener) = operations {
             let address = listener.local_addr().ok().map(display);
             info!(address, "serving health and metrics");
-            let operations = Operations { federation: federation.clone(), metrics, endpoints: shown };
-            tasks.essential("operations", serve_operations(listener, operations, tasks.stop.clone()));
+            tasks.essential("operations", serve_operations(listener, state.clone(), tasks.stop.clone()));
         }
-        tasks.essential("admin", serve_admin(admin, federation.clone(), tasks.stop.clone()));
+        tasks.essential("admin", serve_admin(admin, state, tasks.stop.clone()));
     }
 }
 

@@ -64,12 +64,8 @@ struct Inner {
     /// Whether we have keys to publish, by configuration.
     publishes: bool,
     own_keys: watch::Receiver<OwnKeysStatus>,
-    certificate_expired: CertificateExpired,
     verifier: Verifier,
 }
-
-/// Whether a certificate that a listener shows has expired.
-pub(crate) type CertificateExpired = Box<dyn Fn() -> bool + Send + Sync>;
 
 impl Federation {
     /// `publishes`: whether we have keys to publish, by configuration; `own_keys`: how they are.
@@ -80,24 +76,13 @@ impl Federation {
         publisher: Arc<Publisher>,
         publishes: bool,
         own_keys: watch::Receiver<OwnKeysStatus>,
-        certificate_expired: CertificateExpired,
     ) -> Self {
         let (trust_domain, started) = (trust_domain.clone(), shared.clock.now());
         let (asked, counting) = (handles.clone(), shared.clone());
         let verifier = Verifier::new(shared.feed.trust())
             .on_unknown_key(move |domain| asked.refresh_early(domain))
             .on_verdict(move |svid_type, verdict| counting.counters.count_verdict(svid_type, verdict));
-        let inner = Inner {
-            trust_domain,
-            started,
-            shared,
-            handles,
-            publisher,
-            publishes,
-            own_keys,
-            certificate_expired,
-            verifier,
-        };
+        let inner = Inner { trust_domain, started, shared, handles, publisher, publishes, own_keys, verifier };
         Self { inner: Arc::new(inner) }
     }
 
@@ -126,9 +111,7 @@ impl Federation {
     pub(crate) fn not_ready(&self) -> Vec<&'static str> {
         let nothing_published = self.inner.publisher.own().is_none() && self.inner.publishes;
         let clock = self.inner.shared.clock.went_back().is_some();
-        let certificate = (self.inner.certificate_expired)();
-        let reasons =
-            [(nothing_published, "no-bundle"), (clock, "clock-went-back"), (certificate, "certificate-expired")];
+        let reasons = [(nothing_published, "no-bundle"), (clock, "clock-went-back")];
         reasons.into_iter().filter_map(|(wrong, code)| wrong.then_some(code)).collect()
     }
 

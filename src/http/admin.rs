@@ -13,22 +13,24 @@ use actix_web::web::{self, Data, Json, JsonConfig, QueryConfig, ServiceConfig};
 use actix_web::{App, FromRequest, Handler, HttpRequest, HttpServer, Resource, Responder};
 use tokio_util::sync::CancellationToken;
 
-use crate::federation::Federation;
 use crate::federation::status::ServiceStatus;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::listener::{DRAIN_SECONDS, serve_until};
+use super::operations::Operations;
 use super::pool::Pool;
 use super::problem::{Problem, describe};
 use super::unix_socket::UnixSocket;
 use super::{bundles, relationships, rotation, verification};
 
 /// Serves the admin API until `stop`, then removes the socket's file.
-pub(crate) async fn serve_admin(socket: UnixSocket, federation: Federation, stop: CancellationToken) -> io::Result<()> {
+pub(crate) async fn serve_admin(socket: UnixSocket, operations: Operations, stop: CancellationToken) -> io::Result<()> {
     let listener = socket.listener()?;
-    let (federation, pool) = (Data::new(federation), Data::new(Pool::new(verification::PLACES)));
+    let (federation, operations) = (Data::new(operations.federation.clone()), Data::new(operations));
+    let pool = Data::new(Pool::new(verification::PLACES));
     let app = move || {
-        App::new().app_data(federation.clone()).app_data(pool.clone()).wrap(from_fn(describe)).configure(routes)
+        let app = App::new().app_data(federation.clone()).app_data(operations.clone()).app_data(pool.clone());
+        app.wrap(from_fn(describe)).configure(routes)
     };
     let server = HttpServer::new(app)
         .disable_signals()
@@ -100,8 +102,8 @@ impl FromRequest for OfDomain {
     }
 }
 
-async fn status(federation: Data<Federation>) -> Json<ServiceStatus> {
-    Json(federation.service())
+async fn status(operations: Data<Operations>) -> Json<ServiceStatus> {
+    Json(operations.service())
 }
 
 const MAX_BODY_BYTES: usize = 64 << 10;

@@ -10,7 +10,7 @@ use super::operations::Operations;
 #[derive(Serialize)]
 struct Readiness {
     ready: bool,
-    reasons: Vec<&'static str>,
+    reasons: Vec<String>,
     /// What works for now and won't for ever.
     warnings: Vec<&'static str>,
 }
@@ -22,7 +22,7 @@ pub(super) async fn healthz() -> &'static str {
 
 /// 200 when everything needed is there, else 503 with the reasons.
 pub(super) async fn readyz(operations: Data<Operations>) -> HttpResponse {
-    let reasons = operations.federation.not_ready();
+    let reasons = operations.service().not_ready;
     let problems = operations.endpoints.iter().filter_map(|endpoint| endpoint.problem());
     let warnings = problems.map(|problem| problem.code).collect();
     let readiness = Readiness { ready: reasons.is_empty(), reasons, warnings };

@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::federation::Federation;
+use crate::federation::status::{ServiceStatus, Warning};
 
 use super::health::{healthz, readyz};
 use super::listener::{DRAIN_SECONDS, serve_until};
@@ -19,13 +20,26 @@ use super::metrics::Metrics;
 use super::state_metrics::StateMetrics;
 use super::tls::EndpointTls;
 
-/// What the operations listener looks at.
+/// What tells how the service is.
 #[derive(Clone)]
 pub(crate) struct Operations {
     pub(crate) federation: Federation,
     pub(crate) metrics: Metrics,
     /// The certificates of the bundle endpoints that are served.
     pub(crate) endpoints: Vec<EndpointTls>,
+}
+
+impl Operations {
+    /// The service as a whole, with the certificates that it serves.
+    pub(super) fn service(&self) -> ServiceStatus {
+        let mut status = self.federation.service();
+        status.not_ready.extend(self.endpoints.iter().filter_map(EndpointTls::not_ready).map(str::to_owned));
+        let problems = self.endpoints.iter().filter_map(EndpointTls::problem);
+        status
+            .warnings
+            .extend(problems.map(|problem| Warning { code: problem.code.to_owned(), detail: problem.detail.clone() }));
+        status
+    }
 }
 
 /// Serves `/healthz`, `/readyz` and `/metrics` until `stop`.

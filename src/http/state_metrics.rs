@@ -26,7 +26,7 @@ impl fmt::Debug for StateMetrics {
 
 impl Collector for StateMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let service = self.0.federation.service();
+        let service = self.0.service();
         encode_service(&mut encoder, &service)?;
         encode_sources(&mut encoder, &service.sources)?;
         let relationships = self.0.federation.relationships();

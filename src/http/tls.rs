@@ -140,9 +140,10 @@ impl EndpointTls {
         self.current.0.load().not_after
     }
 
-    /// Whether what is served has expired: no client accepts it any more.
-    pub(crate) fn is_expired(&self) -> bool {
-        self.clock.current_time().is_some_and(|now| self.not_after() < Timestamp::from(now))
+    /// Why no client accepts what is served, in a code.
+    pub(crate) fn not_ready(&self) -> Option<&'static str> {
+        let expired = self.clock.current_time().is_some_and(|now| self.not_after() < Timestamp::from(now));
+        expired.then_some("certificate-expired")
     }
 
     /// Why the files are not what is served; `None` if they are.
