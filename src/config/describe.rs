@@ -66,7 +66,7 @@ fn endpoint(endpoint: &EndpointConfig, trust_domain: &TrustDomain) -> String {
     let EndpointConfig { profile, listen, path, .. } = endpoint;
     let certificate = match endpoint.tls(trust_domain, Arc::new(DefaultTimeProvider)) {
         None => "SVID from a Workload API".into(),
-        Some(Ok(tls)) => format!("certificate until {}", tls.not_after()),
+        Some(Ok(tls)) => format!("certificate until {}", tls.not_after().unwrap_or_default()),
         Some(Err(error)) => format!("not yet: {error} [{}]", error.code()),
     };
     format!("{} at https://{listen}{path}, {certificate}", profile.as_str())

@@ -2,22 +2,26 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::http::Method;
 use actix_web::http::header::{
     self, AcceptEncoding, ContentType, Encoding, EntityTag, Header as _, HeaderValue, IfNoneMatch,
 };
 use actix_web::web;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use socket2::SockRef;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::federation::fetchers::Fetchers;
 use crate::federation::published_bundle::{Coded, PublishedBundle};
 
+use super::challenges::ACME_TLS;
 use super::listener::{DRAIN_SECONDS, ListenerLimits, serve_until};
 use super::metrics::Metrics;
 
@@ -55,12 +59,24 @@ pub(crate) async fn serve_endpoint(
         .tls_handshake_timeout(limits.handshake_timeout)
         .client_request_timeout(limits.header_timeout)
         .keep_alive(limits.keep_alive)
-        .on_connect(move |_, connection| {
+        .on_connect(move |stream, connection| {
             connection.insert(connections.open_connection(profile));
             connection.insert(LastNoted::default());
+            if let Some(stream) = stream.downcast_ref::<TlsStream<TcpStream>>() {
+                end_if_validation(stream);
+            }
         })
         .listen_rustls_0_23(listener, tls)?;
     serve_until(stop, server.run()).await
+}
+
+/// A validation ends with its handshake; nothing is ever asked over it (RFC 8737 §3).
+fn end_if_validation(stream: &TlsStream<TcpStream>) {
+    let (tcp, tls) = stream.get_ref();
+    if tls.alpn_protocol() == Some(ACME_TLS) {
+        // What went wrong means that the connection has ended already.
+        drop(SockRef::from(tcp).shutdown(Shutdown::Both));
+    }
 }
 
 struct Served {

@@ -54,6 +54,11 @@ pub(super) struct KeyFileBytes {
 }
 
 impl KeyFileBytes {
+    /// What was issued to us and lies in no file.
+    pub(super) fn issued(certificate: &[u8], private_key: &[u8]) -> Self {
+        Self { certificate: certificate.into(), private_key: private_key.into(), everybody_reads_key: false }
+    }
+
     pub(super) fn digest(&self) -> Fingerprint {
         let digests = [Fingerprint::of(&self.certificate), Fingerprint::of(&self.private_key)];
         Fingerprint::of(&digests.map(|digest| *digest.as_bytes()).concat())
@@ -61,6 +66,11 @@ impl KeyFileBytes {
 }
 
 impl KeyFiles {
+    /// A pair that lies in no file, by the name under which its errors speak of it.
+    pub(super) fn issued() -> Self {
+        Self { certificate: ISSUED.into(), private_key: ISSUED.into(), rule: LeafRule::Web }
+    }
+
     /// Reads both files, up to 1 MiB each; the key must not be writable by group or others.
     pub(super) fn read(&self) -> Result<KeyFileBytes, TlsFileError> {
         let (certificate, _) = read(&self.certificate)?;
@@ -234,4 +244,5 @@ fn names_a_host(leaf: &X509Certificate<'_>) -> bool {
     })
 }
 
+const ISSUED: &str = "what the ACME server issued";
 const MAX_FILE_BYTES: usize = 1 << 20;

@@ -79,7 +79,8 @@ impl StateMetrics {
 
     fn encode_certificates(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let endpoints = &self.0.endpoints;
-        let expiries = endpoints.iter().map(|tls| ([("profile", tls.profile())], tls.not_after().as_secs()));
+        let expiries =
+            endpoints.iter().filter_map(|tls| Some(([("profile", tls.profile())], tls.not_after()?.as_secs())));
         gauge(encoder, "comity_endpoint_certificate_expiry_timestamp_seconds", "End of the served leaf", expiries)?;
         let problems = endpoints.iter().filter_map(|tls| {
             let problem = tls.problem()?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
@@ -16,31 +16,42 @@ use tokio_util::sync::CancellationToken;
 use crate::authorities::workload_api::svid::{SvidProblem, SvidState};
 use crate::federation::timestamp::Timestamp;
 use crate::files::watch::FileWatch;
+use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::authorizer::Authorizer;
 use crate::verify::verifier::Verifier;
 
-use super::key_pair::{KeyFiles, KeyPair, LeafRule, digest_of, provider};
+use super::challenges::{ACME_TLS, Challenges, is_validation};
+use super::key_pair::{KeyFileBytes, KeyFiles, KeyPair, LeafRule, digest_of, provider};
 use super::metrics::Metrics;
 
 pub(crate) use super::key_pair::TlsFileError;
 
-/// Certificate and key of one bundle endpoint, re-read when their files change, or renewed by a Workload API.
-/// Clones share them.
+/// Certificate and key of one bundle endpoint, re-read when their files change, renewed by a Workload API, or issued to
+/// us. Clones share them.
 ///
 /// What can't be served never replaces a pair that can.
 #[derive(Clone)]
 pub(crate) struct EndpointTls {
+    /// For a pair that lies in no file, what messages call it.
     files: Arc<KeyFiles>,
+    source: Source,
     clock: Arc<dyn TimeProvider>,
     current: Arc<Current>,
     problem: Arc<ArcSwapOption<TlsProblem>>,
     shown_as: &'static str,
-    /// Where the next pair comes from, if not from the files.
-    svids: Option<watch::Receiver<SvidState>>,
 }
 
-/// Why the files are not what is served; until they are mended, the last good pair is.
+/// Where the next pair comes from.
+#[derive(Clone)]
+enum Source {
+    Files,
+    WorkloadApi(watch::Receiver<SvidState>),
+    /// Whoever orders it [`install`](EndpointTls::install)s it.
+    Acme,
+}
+
+/// Why there is nothing better than the last good pair, if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TlsProblem {
     pub(crate) code: &'static str,
@@ -84,22 +95,31 @@ impl EndpointTls {
         let svid = svids.borrow().svid.clone();
         let svid = svid.ok_or_else(|| TlsFileError::NoCertificate { file: socket.into() })?;
         let pair = files.check_streamed(&svid, clock.current_time().ok_or(TlsFileError::NoTime)?)?;
-        Ok(Self { svids: Some(svids), ..Self::with(files, pair, clock) })
+        Ok(Self::with(files, Source::WorkloadApi(svids), Some(pair), clock))
+    }
+
+    /// A web certificate for `https_web` that is yet to be [`install`](Self::install)ed; until then no handshake
+    /// succeeds but those of the CA, which looks for proof.
+    pub(crate) fn issued(clock: Arc<dyn TimeProvider>) -> Self {
+        let tls = Self::with(KeyFiles::issued(), Source::Acme, None, clock);
+        tls.report_problem("certificate-awaited", "no certificate has been issued yet".into());
+        tls
     }
 
     fn load(files: KeyFiles, clock: Arc<dyn TimeProvider>) -> Result<Self, TlsFileError> {
         let now = clock.current_time().ok_or(TlsFileError::NoTime)?;
         let pair = files.check(&files.read()?, now)?;
-        Ok(Self::with(files, pair, clock))
+        Ok(Self::with(files, Source::Files, Some(pair), clock))
     }
 
-    fn with(files: KeyFiles, pair: KeyPair, clock: Arc<dyn TimeProvider>) -> Self {
-        let current = Arc::new(Current(ArcSwap::from_pointee(pair)));
+    fn with(files: KeyFiles, source: Source, pair: Option<KeyPair>, clock: Arc<dyn TimeProvider>) -> Self {
+        let current = Current { pair: ArcSwapOption::from_pointee(pair), ..Current::default() };
         let shown_as = match files.rule {
             LeafRule::Web => "https_web",
             LeafRule::Svid(_) => "https_spiffe",
         };
-        Self { files: Arc::new(files), clock, current, problem: Arc::default(), shown_as, svids: None }
+        let (files, current) = (Arc::new(files), Arc::new(current));
+        Self { files, source, clock, current, problem: Arc::default(), shown_as }
     }
 
     /// The same for a listener that is no bundle endpoint.
@@ -113,7 +133,7 @@ impl EndpointTls {
     }
 
     /// TLS 1.2 and 1.3 with forward secrecy and AEAD only (FES-02); asks no client for a certificate
-    /// (FES-06) and heeds no server name. ALPN is added by the listener.
+    /// (FES-06) and heeds no server name but that of a validation. ALPN for HTTP is added by the listener.
     pub(crate) fn server_config(&self) -> Result<ServerConfig, rustls::Error> {
         let mut config = ServerConfig::builder_with_details(Arc::new(provider()), self.clock.clone())
             .with_protocol_versions(&[&TLS13, &TLS12])?
@@ -122,6 +142,9 @@ impl EndpointTls {
         // Peers poll minutes apart over fresh connections: a ticket would cost every handshake and serve none.
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
+        if matches!(self.source, Source::Acme) {
+            config.alpn_protocols.push(ACME_TLS.to_vec());
+        }
         Ok(config)
     }
 
@@ -130,25 +153,48 @@ impl EndpointTls {
         verifier.server_config(authorizer, self.current.clone(), self.clock.clone())
     }
 
-    /// What is served now, leaf first.
+    /// What is served now, leaf first; empty if nothing has been issued yet.
     pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
-        self.current.0.load().certified.cert.clone()
+        self.current.pair.load().iter().flat_map(|pair| pair.certified.cert.clone()).collect()
     }
 
-    /// When the served leaf expires.
-    pub(crate) fn not_after(&self) -> Timestamp {
-        self.current.0.load().not_after
+    /// When the served leaf expires; `None` if nothing has been issued yet.
+    pub(crate) fn not_after(&self) -> Option<Timestamp> {
+        self.current.pair.load().as_ref().map(|pair| pair.not_after)
     }
 
     /// Why no client accepts what is served, in a code.
     pub(crate) fn not_ready(&self) -> Option<&'static str> {
-        let expired = self.clock.current_time().is_some_and(|now| self.not_after() < Timestamp::from(now));
+        let Some(not_after) = self.not_after() else { return Some("certificate-awaited") };
+        let expired = self.clock.current_time().is_some_and(|now| not_after < Timestamp::from(now));
         expired.then_some("certificate-expired")
     }
 
-    /// Why the files are not what is served; `None` if they are.
+    /// Why there is nothing better than what is served; `None` if all is well.
     pub(crate) fn problem(&self) -> Option<Arc<TlsProblem>> {
         self.problem.load_full()
+    }
+
+    /// Says from now on why nothing was issued.
+    pub(crate) fn report_problem(&self, code: &'static str, detail: String) {
+        self.problem.store(Some(Arc::new(TlsProblem { code, detail })));
+    }
+
+    /// The proofs for a CA that looks whether our names are ours.
+    pub(crate) fn challenges(&self) -> &Challenges {
+        &self.current.challenges
+    }
+
+    /// Holds what was issued, both in PEM and the chain leaf first, to the rules of a pair in files.
+    pub(crate) fn check(&self, certificate: &[u8], private_key: &[u8]) -> Result<IssuedPair, TlsFileError> {
+        let now = self.clock.current_time().ok_or(TlsFileError::NoTime)?;
+        KeyFiles::issued().check(&KeyFileBytes::issued(certificate, private_key), now).map(IssuedPair)
+    }
+
+    /// Serves it from now on.
+    pub(crate) fn install(&self, pair: IssuedPair) {
+        self.current.pair.store(Some(Arc::new(pair.0)));
+        self.problem.store(None);
     }
 
     /// Reads the files again; `true` if what is served changed. Blocks on the file system.
@@ -165,11 +211,11 @@ impl EndpointTls {
 
     fn replace(&self) -> Result<bool, TlsFileError> {
         let bytes = self.files.read()?;
-        if bytes.digest() == self.current.0.load().digest {
+        if self.current.is_made_of(bytes.digest()) {
             return Ok(false);
         }
         let now = self.clock.current_time().ok_or(TlsFileError::NoTime)?;
-        self.current.0.store(Arc::new(self.files.check(&bytes, now)?));
+        self.current.pair.store(Some(Arc::new(self.files.check(&bytes, now)?)));
         Ok(true)
     }
 
@@ -178,19 +224,20 @@ impl EndpointTls {
         if let Some(SvidProblem { code, detail }) = state.problem.clone() {
             return Err(TlsFileError::WorkloadApi { socket: self.files.certificate.clone(), code, detail });
         }
-        let Some(svid) = state.svid.as_ref().filter(|svid| digest_of(svid) != self.current.0.load().digest) else {
+        let Some(svid) = state.svid.as_ref().filter(|svid| !self.current.is_made_of(digest_of(svid))) else {
             return Ok(false);
         };
         let now = self.clock.current_time().ok_or(TlsFileError::NoTime)?;
-        self.current.0.store(Arc::new(self.files.check_streamed(svid, now)?));
+        self.current.pair.store(Some(Arc::new(self.files.check_streamed(svid, now)?)));
         Ok(true)
     }
 
     /// Reloads whenever the files may have changed or a new SVID comes, until `stop`.
     pub(crate) async fn watch(self, metrics: Metrics, stop: CancellationToken) {
-        match self.svids.clone() {
-            Some(svids) => self.watch_svids(svids, metrics, stop).await,
-            None => self.watch_files(metrics, stop).await,
+        match self.source.clone() {
+            Source::Files => self.watch_files(metrics, stop).await,
+            Source::WorkloadApi(svids) => self.watch_svids(svids, metrics, stop).await,
+            Source::Acme => stop.cancelled().await,
         }
     }
 
@@ -220,7 +267,7 @@ impl EndpointTls {
         match outcome {
             Ok(true) => {
                 metrics.count_reload(profile, "ok");
-                tracing::info!(profile, not_after = %self.not_after(), "certificate reloaded");
+                tracing::info!(profile, not_after = self.not_after().map(display), "certificate reloaded");
             }
             Ok(false) if before.is_some() => tracing::info!(profile, "certificate can be renewed again"),
             Ok(false) => {}
@@ -239,12 +286,28 @@ impl fmt::Debug for EndpointTls {
     }
 }
 
-#[derive(Debug)]
-struct Current(ArcSwap<KeyPair>);
+/// What was issued to us, checked.
+pub(crate) struct IssuedPair(KeyPair);
+
+/// What handshakes are shown.
+#[derive(Debug, Default)]
+struct Current {
+    pair: ArcSwapOption<KeyPair>,
+    challenges: Challenges,
+}
+
+impl Current {
+    fn is_made_of(&self, digest: Fingerprint) -> bool {
+        self.pair.load().as_ref().is_some_and(|pair| pair.digest == digest)
+    }
+}
 
 impl ResolvesServerCert for Current {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load().certified.clone())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        match is_validation(&hello) {
+            true => self.challenges.proof(hello.server_name()),
+            false => self.pair.load().as_ref().map(|pair| pair.certified.clone()),
+        }
     }
 }
 

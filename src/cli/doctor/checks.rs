@@ -74,11 +74,16 @@ pub(super) fn files(config: &Config, now: Timestamp) -> Vec<Finding> {
 fn certificate(about: &str, tls: Result<EndpointTls, TlsFileError>, now: Timestamp) -> Finding {
     match tls {
         Err(error) => Finding::bad(about, error.code(), error.to_string()),
-        Ok(tls) if tls.not_after() < now.after(SOON) => {
-            let detail = format!("its certificate ends {}", instant(tls.not_after(), now));
-            Finding::bad(about, Sign::CertificateEndsSoon.code(), detail)
-        }
-        Ok(tls) => Finding::good(about, format!("its certificate ends {}", instant(tls.not_after(), now))),
+        Ok(tls) => match tls.not_after() {
+            None => {
+                Finding::good(about, "its certificate is issued by an ACME server; the running service says how it is")
+            }
+            Some(end) if end < now.after(SOON) => {
+                let detail = format!("its certificate ends {}", instant(end, now));
+                Finding::bad(about, Sign::CertificateEndsSoon.code(), detail)
+            }
+            Some(end) => Finding::good(about, format!("its certificate ends {}", instant(end, now))),
+        },
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::*;
 use crate::federation::clock::Clock;
-use crate::http::fixtures::{Files, HOST, Minted, client_config, web_leaf};
+use crate::http::fixtures::{Files, HOST, Minted, careless_client, client_config, web_leaf};
 use crate::http::listener::bind;
 use crate::http::tls::EndpointTls;
 
@@ -41,6 +41,10 @@ impl Endpoint {
         let leaf = web_leaf();
         let files = Files::with(&leaf);
         let tls = files.web().unwrap();
+        Self::showing(document, limits, leaf, files, tls)
+    }
+
+    fn showing(document: &[u8], limits: ListenerLimits, leaf: Minted, files: Files, tls: EndpointTls) -> Self {
         let listener = bind("127.0.0.1:0".parse().unwrap(), &limits).unwrap();
         let address = listener.local_addr().unwrap();
         let (bundle, receiver) = watch::channel(Some(published(document)));
@@ -361,4 +365,24 @@ async fn fes_11_a_connection_that_goes_on_is_noted_again_with_a_new_document() {
     for (sequence, seconds, due) in [(1, 0, false), (1, 59, false), (1, 60, true), (2, 0, true)] {
         assert_eq!(last.is_due(sequence, now + Duration::from_secs(seconds)), due, "{sequence} after {seconds} s");
     }
+}
+
+#[tokio::test]
+async fn a_validation_ends_with_its_handshake_and_hinders_nobody() {
+    let leaf = web_leaf();
+    let tls = EndpointTls::issued(Arc::new(DefaultTimeProvider));
+    tls.install(tls.check(leaf.certificate.as_bytes(), leaf.private_key.as_bytes()).unwrap());
+    let _proof = tls.challenges().answer(HOST, "token.thumbprint").unwrap();
+    let endpoint = Endpoint::showing(DOCUMENT, ListenerLimits::default(), leaf, Files::with(&web_leaf()), tls);
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let mut validation =
+            handshake(endpoint.tcp().await, careless_client(&["acme-tls/1"], &[version])).await.unwrap();
+        assert_eq!(validation.get_ref().1.alpn_protocol(), Some(&b"acme-tls/1"[..]));
+        // The connection may be gone before this is sent.
+        drop(validation.write_all(b"GET /bundle HTTP/1.1\r\nHost: a.example\r\n\r\n").await);
+        let mut answer = Vec::new();
+        drop(validation.read_to_end(&mut answer).await);
+        assert_eq!(String::from_utf8_lossy(&answer), "");
+    }
+    assert_eq!(endpoint.get(&[]).await.status(), 200);
 }

@@ -2,10 +2,13 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+use rustls::time_provider::DefaultTimeProvider;
+use rustls::{ClientConnection, ServerConnection};
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::http::fixtures::{Files, Minted, mint, svid, web_leaf};
+use crate::http::fixtures::{Files, HOST, Minted, careless_client, mint, svid, web_leaf};
 use crate::support::ca::Leaf;
 
 #[test]
@@ -124,7 +127,7 @@ async fn a_kubernetes_symlink_swap_is_served_within_two_seconds() {
     symlink(old.folder(), at("..data")).unwrap();
     symlink("..data/tls.crt", at("tls.crt")).unwrap();
     symlink("..data/tls.key", at("tls.key")).unwrap();
-    let clock = Arc::new(rustls::time_provider::DefaultTimeProvider);
+    let clock = Arc::new(DefaultTimeProvider);
     let tls = EndpointTls::web(&at("tls.crt"), &at("tls.key"), clock).unwrap();
     watched(&tls, &new, || {
         symlink(replacement.folder(), at("..data_tmp")).unwrap();
@@ -139,6 +142,107 @@ fn no_session_outlives_its_connection() {
     assert_eq!(config.send_tls13_tickets, 0);
     assert!(!config.session_storage.can_cache());
     assert!(!config.ticketer.enabled());
+}
+
+#[test]
+fn a_validation_alone_is_shown_the_proof_and_only_while_it_is_looked_for() {
+    let (tls, web) = (issued(), web_leaf());
+    assert_eq!((tls.not_ready(), tls.problem().unwrap().code), (Some("certificate-awaited"), "certificate-awaited"));
+    let proof = tls.challenges().answer(HOST, "token.thumbprint").unwrap();
+    let shown = tls.challenges().proof(Some(HOST)).unwrap().cert[0].clone();
+    assert!(handshake(&tls, HOST, &["h2"]).is_err(), "nothing else is there yet");
+    install(&tls, &web).unwrap();
+    assert_eq!((tls.not_ready(), tls.problem()), (None, None));
+    for (name, host, alpn, expected) in [
+        ("validation", HOST, &["acme-tls/1"][..], Some(&shown)),
+        ("validation in capitals", "BUNDLE.a.example", &["acme-tls/1"], Some(&shown)),
+        ("validation of another name", "other.a.example", &["acme-tls/1"], None),
+        ("HTTP", HOST, &["h2", "http/1.1"], Some(&web.der)),
+        ("no ALPN", HOST, &[], Some(&web.der)),
+        ("another name", "other.a.example", &["h2"], Some(&web.der)),
+        ("both", HOST, &["acme-tls/1", "h2"], Some(&web.der)),
+        ("both, the other way round", HOST, &["h2", "acme-tls/1"], Some(&web.der)),
+        ("unknown", HOST, &["acme-tls/2"], None),
+    ] {
+        assert_eq!(handshake(&tls, host, alpn).ok().as_ref(), expected, "{name}");
+    }
+    drop(proof);
+    assert!(handshake(&tls, HOST, &["acme-tls/1"]).is_err(), "none is looked for any more");
+    assert_eq!(handshake(&tls, HOST, &["h2"]).unwrap(), web.der);
+}
+
+#[test]
+fn certificates_in_files_answer_no_validation() {
+    let tls = Files::with(&web_leaf()).web().unwrap();
+    let _proof = tls.challenges().answer(HOST, "token.thumbprint").unwrap();
+    assert!(handshake(&tls, HOST, &["acme-tls/1"]).is_err());
+}
+
+#[test]
+fn the_proof_holds_the_digest_of_the_key_authorization_and_names_nothing_else() {
+    use x509_parser::prelude::FromDer as _;
+    let tls = issued();
+    let _proof = tls.challenges().answer(HOST, "token.thumbprint").unwrap();
+    let shown = tls.challenges().proof(Some(HOST)).unwrap().cert[0].clone();
+    let (_, proof) = x509_parser::certificate::X509Certificate::from_der(&shown).unwrap();
+    let identifier = proof.extensions().iter().find(|one| one.oid.to_id_string() == "1.3.6.1.5.5.7.1.31").unwrap();
+    let digest = Fingerprint::of(b"token.thumbprint");
+    assert!(identifier.critical);
+    assert_eq!(identifier.value, [&[4, 32], &digest.as_bytes()[..]].concat());
+    let names = proof.subject_alternative_name().unwrap().unwrap().value.general_names.clone();
+    assert_eq!(names, [x509_parser::extensions::GeneralName::DNSName(HOST)]);
+}
+
+#[test]
+fn what_was_issued_is_held_to_the_rules_of_files_and_replaces_nothing_if_it_breaks_one() {
+    let (tls, good) = (issued(), web_leaf());
+    install(&tls, &good).unwrap();
+    tls.report_problem("acme-refused", "no".into());
+    let expired = mint(Leaf { hosts: vec![HOST.into()], not_after: YEAR_2021, ..Leaf::default() });
+    let other_key = Minted { private_key: web_leaf().private_key, ..web_leaf() };
+    for (minted, code) in [
+        (expired, "certificate-expired"),
+        (other_key, "private-key-mismatch"),
+        (mint(Leaf::default()), "certificate-without-host"),
+        (Minted { certificate: "<html>".into(), ..web_leaf() }, "no-certificate"),
+    ] {
+        assert_eq!(install(&tls, &minted).unwrap_err().code(), code);
+        assert_eq!(tls.chain(), std::slice::from_ref(&good.der));
+        assert_eq!(tls.problem().unwrap().code, "acme-refused");
+    }
+    install(&tls, &good).unwrap();
+    assert_eq!(tls.problem(), None);
+}
+
+fn issued() -> EndpointTls {
+    EndpointTls::issued(Arc::new(DefaultTimeProvider))
+}
+
+fn install(tls: &EndpointTls, minted: &Minted) -> Result<(), TlsFileError> {
+    tls.install(tls.check(minted.certificate.as_bytes(), minted.private_key.as_bytes())?);
+    Ok(())
+}
+
+/// The leaf that a client is shown, over no network.
+fn handshake(tls: &EndpointTls, host: &str, alpn: &[&str]) -> Result<CertificateDer<'static>, rustls::Error> {
+    let mut server = tls.server_config()?;
+    // As actix does it.
+    server.alpn_protocols = [vec![b"h2".to_vec(), b"http/1.1".to_vec()], server.alpn_protocols].concat();
+    let client = careless_client(alpn, &[&TLS13]);
+    let name = ServerName::try_from(host.to_owned()).unwrap();
+    let mut client = ClientConnection::new(Arc::new(client), name)?;
+    let mut server = ServerConnection::new(Arc::new(server))?;
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut wire.as_slice()).unwrap();
+        server.process_new_packets()?;
+        wire.clear();
+        server.write_tls(&mut wire).unwrap();
+        client.read_tls(&mut wire.as_slice()).unwrap();
+        client.process_new_packets()?;
+    }
+    Ok(client.peer_certificates().unwrap()[0].clone())
 }
 
 /// Runs the watcher, makes a change and waits until `expected` is served.
