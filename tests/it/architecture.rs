@@ -15,6 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["store"],
     &["federation", "governance", "authorities"],
     &["http", "grpc", "export", "telemetry"],
+    &["acme"],
     &["config"],
     &["app"],
     &["cli"],
