@@ -3,7 +3,6 @@
 pub(crate) mod admin;
 pub(crate) mod authorization;
 pub(crate) mod bundles;
-#[cfg_attr(not(test), expect(dead_code, reason = "what orders certificates comes next"))]
 pub(crate) mod challenges;
 pub(crate) mod endpoint;
 #[cfg(test)]
@@ -19,7 +18,7 @@ mod problem;
 mod relationships;
 mod rotation;
 mod state_metrics;
-#[cfg_attr(not(test), expect(dead_code, reason = "what orders certificates comes next"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "what renews certificates comes next"))]
 pub(crate) mod tls;
 pub(crate) mod unix_socket;
 pub(crate) mod verification;

@@ -57,11 +57,9 @@ pub(crate) trait Store: Send + Sync {
     /// Remembers the highest wall-clock time seen, in Unix seconds. Only an operator lowers it.
     async fn put_clock_mark(&self, seconds: u64) -> Result<(), StoreError>;
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "what keeps secrets comes next"))]
     /// What was last put under this name. It holds private keys: it goes into no log and no error.
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "what keeps secrets comes next"))]
     /// Replaces what is under this name. Opaque to the store.
     async fn put_secret(&self, name: &str, value: &[u8]) -> Result<(), StoreError>;
 }

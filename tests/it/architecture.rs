@@ -28,7 +28,7 @@ const WITHOUT_STORE: &[&str] = &["http/", "grpc/", "export/", "cli/"];
 const CONFINED: &[(&str, &[&str])] = &[
     ("actix_web::", &["http/"]),
     ("sqlx::", &["store/"]),
-    ("reqwest::", &["federation/endpoint_client", "cli/"]),
+    ("reqwest::", &["federation/endpoint_client", "acme/client", "cli/"]),
     ("tonic::", &["grpc/", "authorities/workload_api", "authorities/spire_server", "export/spire_server"]),
     ("rust_spiffe::", &["authorities/workload_api"]),
     ("impl ServerCertVerifier for", &["verify/rustls", "verify/presented"]),

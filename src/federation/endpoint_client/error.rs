@@ -226,7 +226,7 @@ pub(crate) enum RedirectRefusal {
 }
 
 /// Text of a peer as it may stand in a log or on a terminal: escaped, at most 200 characters.
-pub(in crate::federation) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut shown: String = text.chars().flat_map(char::escape_debug).take(MAX_SHOWN + 1).collect();
     if let Some((cut, _)) = shown.char_indices().nth(MAX_SHOWN) {
         shown.truncate(cut);
@@ -236,7 +236,7 @@ pub(in crate::federation) fn escaped(text: &str) -> String {
 }
 
 /// The innermost cause in words, escaped.
-pub(super) fn root_cause(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn root_cause(error: &(dyn StdError + 'static)) -> String {
     let innermost = causes(error).last().map_or_else(String::new, ToString::to_string);
     escaped(&innermost)
 }

@@ -23,8 +23,7 @@ use tokio::time::{Instant, timeout};
 use crate::federation::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl};
 use crate::verify::snapshot::DomainTrust;
 
-pub(crate) use self::error::FetchError;
-pub(in crate::federation) use self::error::escaped;
+pub(crate) use self::error::{FetchError, escaped, root_cause};
 pub(crate) use self::get::Bearer;
 pub(crate) use self::record::{FetchRecord, Shown};
 pub(crate) use self::tls::Authentication;
