@@ -2,9 +2,11 @@
 //! (TLS-ALPN-01, RFC 8737).
 
 mod account;
+mod certificate;
 mod client;
 mod error;
 mod order;
+pub(crate) mod renewal;
 mod schedule;
 
 use std::fmt;

@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     accepted: Family<ProfileLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     checks: Family<CheckLabels, Counter>,
+    orders: Family<OrderLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,6 +37,11 @@ struct ReloadLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CheckLabels {
     code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OrderLabels {
+    result: &'static str,
 }
 
 impl Metrics {
@@ -62,6 +68,11 @@ impl Metrics {
         self.checks.get_or_create(&CheckLabels { code }).inc();
     }
 
+    /// Counts an attempt to have a certificate issued: `ok`, or the code of what went wrong.
+    pub(crate) fn count_order(&self, result: &'static str) {
+        self.orders.get_or_create(&OrderLabels { result }).inc();
+    }
+
     #[cfg(test)]
     pub(super) fn open_connections(&self, profile: &'static str) -> i64 {
         self.connections.get_or_create(&ProfileLabels { profile }).get()
@@ -75,6 +86,8 @@ impl Metrics {
         prefix.register("tls_reloads", "Changes of certificate files seen, by result", self.reloads.clone());
         let prefix = registry.sub_registry_with_prefix("comity_authorization");
         prefix.register("checks", "Clients that proxies asked about, by outcome", self.checks.clone());
+        let prefix = registry.sub_registry_with_prefix("comity_acme");
+        prefix.register("orders", "Attempts to have a certificate issued, by result", self.orders.clone());
     }
 }
 

@@ -1,0 +1,71 @@
+//! A certificate that was issued to us, as the store keeps it.
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde::{Deserialize, Serialize};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer as _;
+
+use crate::federation::timestamp::Timestamp;
+
+use super::AcmeSettings;
+use super::error::AcmeError;
+use super::schedule::Life;
+
+/// The chain with its private key, and what it was asked for. It has no `Debug`, because of the key.
+#[derive(Serialize, Deserialize)]
+pub(super) struct IssuedCertificate {
+    directory: String,
+    domains: Vec<String>,
+    /// PEM, leaf first.
+    pub(super) chain: String,
+    /// PEM.
+    pub(super) private_key: String,
+}
+
+impl IssuedCertificate {
+    /// Refuses a chain whose leaf doesn't name every domain that was asked for.
+    pub(super) fn new(settings: &AcmeSettings, chain: String, private_key: String) -> Result<Self, AcmeError> {
+        let names = with_leaf(&chain, dns_names)?;
+        let missing = settings.domains.iter().find(|domain| !names.contains(domain));
+        if let Some(domain) = missing {
+            return Err(AcmeError::NameMissing { domain: domain.clone() });
+        }
+        let (directory, domains) = (settings.directory.to_string(), settings.domains.clone());
+        Ok(Self { directory, domains, chain, private_key })
+    }
+
+    /// Whether it is what these settings ask for.
+    pub(super) fn is_for(&self, settings: &AcmeSettings) -> bool {
+        self.directory == settings.directory.to_string() && self.domains == settings.domains
+    }
+
+    /// The validity of the leaf.
+    pub(super) fn life(&self) -> Result<Life, AcmeError> {
+        with_leaf(&self.chain, |leaf| Life {
+            not_before: Timestamp::from_signed(leaf.validity().not_before.timestamp()),
+            not_after: Timestamp::from_signed(leaf.validity().not_after.timestamp()),
+        })
+    }
+}
+
+fn with_leaf<T>(chain: &str, look: impl FnOnce(&X509Certificate<'_>) -> T) -> Result<T, AcmeError> {
+    let leaf = CertificateDer::from_pem_slice(chain.as_bytes()).map_err(|_| AcmeError::NoCertificate)?;
+    let (_, leaf) = X509Certificate::from_der(&leaf).map_err(|_| AcmeError::NoCertificate)?;
+    Ok(look(&leaf))
+}
+
+fn dns_names(leaf: &X509Certificate<'_>) -> Vec<String> {
+    let names = leaf.subject_alternative_name().ok().flatten();
+    let names = names.iter().flat_map(|extension| &extension.value.general_names);
+    let dns = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+        _ => None,
+    });
+    dns.collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]
+mod tests;

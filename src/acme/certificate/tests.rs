@@ -1,0 +1,55 @@
+use super::*;
+use crate::support::ca::{Ca, Leaf};
+
+fn settings(domains: &[&str]) -> AcmeSettings {
+    AcmeSettings {
+        domains: domains.iter().map(|&domain| domain.into()).collect(),
+        contact: Vec::new(),
+        directory: "https://acme.example/directory".parse().unwrap(),
+        roots: None,
+        external_account: None,
+    }
+}
+
+fn chain(hosts: &[&str]) -> String {
+    let hosts = hosts.iter().map(|&host| host.into()).collect();
+    let leaf = Leaf { hosts, not_before: 1_700_000_000, not_after: 1_700_000_090, ..Leaf::default() };
+    Ca::web("CA").issue(leaf).chain_pem()
+}
+
+#[test]
+fn a_certificate_names_every_domain_that_was_asked_for() {
+    let asked = settings(&["a.example", "b.example"]);
+    for (name, chain, expected) in [
+        ("exactly", chain(&["b.example", "a.example"]), None),
+        ("more, in capitals", chain(&["A.example", "c.example", "b.EXAMPLE"]), None),
+        ("one of two", chain(&["a.example"]), Some("acme-name-missing")),
+        ("a wildcard", chain(&["*.example"]), Some("acme-name-missing")),
+        ("none", chain(&[]), Some("acme-name-missing")),
+        ("nothing", String::new(), Some("acme-no-certificate")),
+        ("garbled", chain(&["a.example"]).replacen("MI", "AA", 1), Some("acme-no-certificate")),
+    ] {
+        let issued = IssuedCertificate::new(&asked, chain, "key".into());
+        assert_eq!(issued.err().map(|error| error.code()), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_certificate_is_for_what_it_was_asked_for() {
+    let asked = settings(&["a.example"]);
+    let issued = IssuedCertificate::new(&asked, chain(&["a.example", "b.example"]), "key".into()).unwrap();
+    assert!(issued.is_for(&asked));
+    assert!(!issued.is_for(&settings(&["a.example", "b.example"])));
+    let elsewhere = AcmeSettings { directory: "https://other.example/directory".parse().unwrap(), ..asked };
+    assert!(!issued.is_for(&elsewhere));
+}
+
+#[test]
+fn its_life_is_that_of_the_leaf_also_after_a_restart() {
+    let issued = IssuedCertificate::new(&settings(&["a.example"]), chain(&["a.example"]), "key".into()).unwrap();
+    let kept = serde_json::to_vec(&issued).unwrap();
+    let issued: IssuedCertificate = serde_json::from_slice(&kept).unwrap();
+    let life = issued.life().unwrap();
+    let seconds = (life.not_before.as_secs(), life.not_after.as_secs(), &*issued.private_key);
+    assert_eq!(seconds, (1_700_000_000, 1_700_000_090, "key"));
+}

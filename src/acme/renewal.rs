@@ -1,0 +1,209 @@
+//! Keeps the certificate of an endpoint good: restores it, obtains it, renews it, tries again.
+
+use std::any::Any;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use rustls::RootCertStore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::federation::clock::Clock;
+use crate::federation::endpoint_client::escaped;
+use crate::federation::timestamp::Timestamp;
+use crate::http::metrics::Metrics;
+use crate::http::tls::{EndpointTls, IssuedPair};
+use crate::store::Store;
+use crate::store::error::StoreError;
+
+use super::AcmeSettings;
+use super::account;
+use super::certificate::IssuedCertificate;
+use super::client::AcmeClient;
+use super::error::AcmeError;
+use super::order::{self, Obtained};
+use super::schedule::{FIRST_RETRY, renewal, retry};
+
+/// One endpoint and the server that issues its certificate.
+pub(crate) struct Renewal {
+    pub(crate) settings: AcmeSettings,
+    /// What authenticates the server.
+    pub(crate) roots: Arc<RootCertStore>,
+    pub(crate) tls: EndpointTls,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) metrics: Metrics,
+    pub(crate) progress: Progress,
+}
+
+/// How far it is.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// When to act next.
+    due: Timestamp,
+    /// In a row.
+    failures: u32,
+    /// Served, and not in the store yet.
+    unsaved: Option<IssuedCertificate>,
+    /// The failure that was logged last.
+    told: Option<String>,
+    /// Seconds for which the server told us to wait.
+    asked: Arc<AtomicU64>,
+}
+
+impl Renewal {
+    /// Serves what an earlier run obtained, without a word to the server.
+    pub(crate) async fn restore(&mut self) -> Result<(), StoreError> {
+        if let Some(kept) = self.store.secret(CERTIFICATE).await? {
+            match self.checked(&kept) {
+                Ok((pair, due)) => {
+                    self.tls.install(pair);
+                    self.progress.due = due;
+                }
+                Err(error) => tracing::warn!(code = error.code(), %error, "the certificate in the store is not served"),
+            }
+        }
+        let attempt = self.store.secret(ATTEMPT).await?.unwrap_or_default();
+        let attempt =
+            String::from_utf8_lossy(&attempt).parse().map_or_else(|_| Timestamp::default(), Timestamp::from_secs);
+        // A service that starts again and again must not ask at each start.
+        let soonest = attempt.min(self.clock.now()).after(FIRST_RETRY);
+        self.progress.due = self.progress.due.max(soonest);
+        Ok(())
+    }
+
+    fn checked(&self, kept: &[u8]) -> Result<(IssuedPair, Timestamp), AcmeError> {
+        let kept = serde_json::from_slice(kept).map_err(|_| AcmeError::NoCertificate)?;
+        Ok((self.check(&kept)?, self.due(&kept)?))
+    }
+
+    /// Acts whenever something is due, until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> io::Result<()> {
+        while stop.run_until_cancelled(self.becomes_due()).await.is_some() {
+            self.progress.asked.store(0, Ordering::Relaxed);
+            // The server's answers must not stop the service, whatever the library makes of them.
+            let attempt = timeout(LIMIT, AssertUnwindSafe(self.attempt()).catch_unwind());
+            match stop.run_until_cancelled(attempt).await {
+                None => break,
+                Some(Ok(Ok(Ok(due)))) => self.succeeded(due),
+                Some(Ok(Ok(Err(error)))) => self.failed(&error),
+                Some(Ok(Err(panic))) => self.failed(&AcmeError::Client { detail: words(&*panic) }),
+                Some(Err(_)) => self.failed(&AcmeError::Timeout { limit: LIMIT }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the clock now and then: a machine may have slept.
+    async fn becomes_due(&self) {
+        loop {
+            let left = self.progress.due.since(self.clock.now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(LOOK)).await;
+        }
+    }
+
+    /// A new certificate, kept and served; one that could not be kept is served too. When to renew it.
+    async fn attempt(&mut self) -> Result<Timestamp, AcmeError> {
+        let issued = match self.progress.unsaved.take() {
+            Some(issued) => issued,
+            None => self.obtain().await?,
+        };
+        let pair = self.check(&issued)?;
+        // In this order a restart never goes back behind what a client has seen.
+        let kept = self.keep(&issued).await;
+        self.tls.install(pair);
+        let due = self.due(&issued)?;
+        match kept {
+            Ok(()) => Ok(due),
+            Err(error) => {
+                self.progress.unsaved = Some(issued);
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn keep(&self, issued: &IssuedCertificate) -> Result<(), StoreError> {
+        let record = serde_json::to_vec(issued).expect("texts and a list of them have a JSON form");
+        self.store.put_secret(CERTIFICATE, &record).await?;
+        self.store.put_secret(ATTEMPT, b"").await
+    }
+
+    async fn obtain(&self) -> Result<IssuedCertificate, AcmeError> {
+        self.store.put_secret(ATTEMPT, self.clock.now().as_secs().to_string().as_bytes()).await?;
+        let obtained = self.order().await;
+        if obtained.as_ref().is_err_and(AcmeError::is_without_account) {
+            account::forget(&*self.store).await?;
+        }
+        let Obtained { chain, private_key } = obtained?;
+        IssuedCertificate::new(&self.settings, chain, private_key)
+    }
+
+    async fn order(&self) -> Result<Obtained, AcmeError> {
+        let client = AcmeClient::new(self.roots.clone(), self.clock.clone(), self.progress.asked.clone());
+        let account = account::open(&self.settings, &*self.store, Box::new(client)).await?;
+        order::obtain(&account, &self.settings.domains, self.tls.challenges()).await
+    }
+
+    fn check(&self, issued: &IssuedCertificate) -> Result<IssuedPair, AcmeError> {
+        Ok(self.tls.check(issued.chain.as_bytes(), issued.private_key.as_bytes())?)
+    }
+
+    /// When to renew it: at once if it isn't what we would ask for.
+    fn due(&self, issued: &IssuedCertificate) -> Result<Timestamp, AcmeError> {
+        match issued.is_for(&self.settings) {
+            true => Ok(renewal(issued.life()?, self.clock.now(), fastrand::f64())),
+            false => Ok(Timestamp::default()),
+        }
+    }
+
+    fn succeeded(&mut self, due: Timestamp) {
+        self.progress = Progress { due, ..Progress::default() };
+        self.metrics.count_order("ok");
+        let (domains, not_after) = (self.domains(), self.tls.not_after().map(tracing::field::display));
+        tracing::info!(domains, not_after, next = %due, "certificate obtained");
+    }
+
+    fn failed(&mut self, error: &AcmeError) {
+        let progress = &mut self.progress;
+        progress.failures = progress.failures.saturating_add(1);
+        let asked = Duration::from_secs(progress.asked.load(Ordering::Relaxed));
+        progress.due = self.clock.now().after(retry(progress.failures, Some(asked), fastrand::f64()));
+        let (due, code, words) = (progress.due, error.code(), error.to_string());
+        let is_new = progress.told.replace(words.clone()).is_none_or(|told| told != words);
+        self.metrics.count_order(code);
+        let domains = self.domains();
+        if is_new {
+            tracing::error!(domains, code, %error, next = %due, "no new certificate; the old one stays, if there is one");
+        }
+        self.tls
+            .report_problem(code, format!("no new certificate for {domains}: {words}; the next attempt is at {due}"));
+    }
+
+    fn domains(&self) -> String {
+        self.settings.domains.join(", ")
+    }
+}
+
+/// What a panic says, which may repeat the server.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    escaped(text.unwrap_or("no reason given"))
+}
+
+/// Of an attempt.
+const LIMIT: Duration = Duration::from_secs(300);
+const LOOK: Duration = Duration::from_secs(60);
+const CERTIFICATE: &str = "acme-certificate";
+/// When the last attempt that did not succeed began.
+const ATTEMPT: &str = "acme-attempt";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]
+mod tests;
