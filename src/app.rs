@@ -113,6 +113,7 @@ impl App {
         let own = OwnKeys { publisher: publisher.clone(), status, endpoints: listeners.tls() };
         own.start(&config, &shared, &mut tasks).await;
         let (configured, configured_now) = watch::channel(config);
+        listeners.renew(&store, &clock, &mut tasks).await?;
         listeners.serve(&federation, &publisher, configured_now.clone(), &mut tasks);
         tasks.essential("pollers", async move {
             pollers.run(wanted_now).await;

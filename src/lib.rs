@@ -89,7 +89,6 @@ pub use verify::verifier::Verifier;
 pub use verify::x509::{Usage, spiffe_id_of};
 
 #[cfg(feature = "server")]
-#[cfg_attr(not(test), expect(dead_code, reason = "the configuration that asks for it comes next"))]
 mod acme;
 #[cfg(feature = "server")]
 mod app;

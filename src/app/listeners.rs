@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::display;
 use tracing::info;
 
-use crate::config::{Config, EndpointConfig};
+use crate::acme::renewal::{Progress, Renewal};
+use crate::config::{Config, EndpointConfig, EndpointKeys};
 use crate::federation::Federation;
 use crate::federation::clock::Clock;
 use crate::federation::publisher::Publisher;
@@ -20,11 +21,14 @@ use crate::http::metrics::Metrics;
 use crate::http::operations::{Operations, serve_operations};
 use crate::http::tls::EndpointTls;
 use crate::http::unix_socket::{Purpose, UnixSocket};
+use crate::store::Store;
+use crate::store::error::StoreError;
 
 use super::Tasks;
 use super::authorization::Authorization;
 use super::error::StartError;
 use super::svids::EndpointSvids;
+use super::system_roots;
 
 /// Everything that listens, bound before anything is promised.
 pub(super) struct Listeners {
@@ -72,6 +76,30 @@ impl Listeners {
     pub(super) fn tls(&self) -> Vec<EndpointTls> {
         let authorization = self.authorization.iter().filter_map(Authorization::tls);
         self.endpoints.iter().map(|(_, tls, _)| tls).chain(authorization).cloned().collect()
+    }
+
+    /// Has them show the issued certificates that the store holds, and keeps those good from now on.
+    pub(super) async fn renew(
+        &self,
+        store: &Arc<dyn Store>,
+        clock: &Arc<Clock>,
+        tasks: &mut Tasks,
+    ) -> Result<(), StoreError> {
+        for (config, tls, _) in &self.endpoints {
+            let EndpointKeys::Acme(settings) = &config.keys else { continue };
+            let mut renewal = Renewal {
+                settings: settings.clone(),
+                roots: settings.roots.clone().unwrap_or_else(|| Arc::new(system_roots())),
+                tls: tls.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                metrics: self.metrics.clone(),
+                progress: Progress::default(),
+            };
+            renewal.restore().await?;
+            tasks.essential("certificate renewal", renewal.run(tasks.stop.clone()));
+        }
+        Ok(())
     }
 
     pub(super) fn serve(

@@ -50,7 +50,7 @@ impl EndpointSvids {
 fn request(endpoint: &EndpointConfig) -> Option<&SvidRequest> {
     match &endpoint.keys {
         EndpointKeys::WorkloadApi(request) => Some(request),
-        EndpointKeys::Files { .. } => None,
+        EndpointKeys::Files { .. } | EndpointKeys::Acme(_) => None,
     }
 }
 

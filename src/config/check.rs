@@ -19,7 +19,7 @@ use super::authorization::{AuthorizationConfig, AuthorizationTransport, authoriz
 use super::places::{SQLITE, default_admin_socket, default_store_url};
 use super::problem::ConfigErrors;
 use super::section::{Context, Section};
-use super::{Config, EndpointConfig, EndpointKeys, EndpointKind, keys, relationship};
+use super::{Config, EndpointConfig, EndpointKeys, EndpointKind, acme, keys, relationship};
 
 /// Builds the configuration, or says everything that is wrong with it.
 pub(super) fn check(
@@ -50,6 +50,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     let relationships = relationship::relationships(&root.section("federation"), trust_domain.as_ref());
     check_purpose(root);
     check_listeners(root, &endpoints, operations, authorization.as_ref());
+    acme::check_store(root, &endpoints);
     Some(Config {
         trust_domain: trust_domain?,
         store_url: store_url?,
@@ -91,9 +92,10 @@ fn endpoint(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointConf
     }
     let listen = listen(section);
     let path = section.parsed("path", url_path);
-    let keys = match section.has("workload_api") && profile == EndpointKind::HttpsSpiffe {
-        true => streamed_svid(section),
-        false => key_files(section, profile),
+    let keys = match profile {
+        EndpointKind::HttpsWeb if section.is_written("acme") => acme::in_place_of_files(section),
+        EndpointKind::HttpsSpiffe if section.has("workload_api") => streamed_svid(section),
+        _ => key_files(section, profile),
     };
     let max_connections = section.integer("max_connections", 1..=65_536);
     Some(EndpointConfig {
@@ -107,7 +109,10 @@ fn endpoint(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointConf
 
 fn key_files(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointKeys> {
     let (certificate_key, right) = match profile {
-        EndpointKind::HttpsWeb => ("certificate", "a PEM file with the certificate chain of the endpoint's host name"),
+        EndpointKind::HttpsWeb => (
+            "certificate",
+            "a PEM file with the certificate chain of the endpoint's host name, unless there is a section acme",
+        ),
         EndpointKind::HttpsSpiffe => {
             ("svid", "a PEM file with an X509-SVID of our trust domain and its chain; or workload_api instead")
         }

@@ -11,7 +11,9 @@ use crate::federation::relationship::{ChangeControl, EndpointProfile, Federation
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::{AuthorizationConfig, AuthorizationTransport, Config, EndpointConfig, MutualTlsConfig, policy};
+use super::{
+    AuthorizationConfig, AuthorizationTransport, Config, EndpointConfig, EndpointKeys, MutualTlsConfig, policy,
+};
 
 /// What `comity config check` prints: the values in force, and what is wrong with the files of keys and
 /// certificates, which may come later than the configuration.
@@ -64,10 +66,13 @@ fn source(source: &PolledSource) -> String {
 
 fn endpoint(endpoint: &EndpointConfig, trust_domain: &TrustDomain) -> String {
     let EndpointConfig { profile, listen, path, .. } = endpoint;
-    let certificate = match endpoint.tls(trust_domain, Arc::new(DefaultTimeProvider)) {
-        None => "SVID from a Workload API".into(),
-        Some(Ok(tls)) => format!("certificate until {}", tls.not_after().unwrap_or_default()),
-        Some(Err(error)) => format!("not yet: {error} [{}]", error.code()),
+    let certificate = match (&endpoint.keys, endpoint.tls(trust_domain, Arc::new(DefaultTimeProvider))) {
+        (EndpointKeys::Acme(acme), _) => {
+            format!("certificate for {} from {}", acme.domains.join(", "), acme.directory)
+        }
+        (_, None) => "SVID from a Workload API".into(),
+        (_, Some(Ok(tls))) => format!("certificate until {}", tls.not_after().unwrap_or_default()),
+        (_, Some(Err(error))) => format!("not yet: {error} [{}]", error.code()),
     };
     format!("{} at https://{listen}{path}, {certificate}", profile.as_str())
 }

@@ -12,16 +12,22 @@ use super::{AuthorizationTransport, Config, EndpointConfig, EndpointKeys, Endpoi
 
 impl EndpointConfig {
     /// Reads its certificate and key from their files, if they are in any, and checks them as they would be served now.
+    /// One that an ACME server issues is still to come.
     pub(crate) fn tls(
         &self,
         trust_domain: &TrustDomain,
         clock: Arc<dyn TimeProvider>,
     ) -> Option<Result<EndpointTls, TlsFileError>> {
-        let EndpointKeys::Files { certificate, private_key } = &self.keys else { return None };
-        Some(match self.profile {
-            EndpointKind::HttpsWeb => EndpointTls::web(certificate, private_key, clock),
-            EndpointKind::HttpsSpiffe => EndpointTls::spiffe(trust_domain.clone(), certificate, private_key, clock),
-        })
+        match (&self.keys, self.profile) {
+            (EndpointKeys::WorkloadApi(_), _) => None,
+            (EndpointKeys::Acme(_), _) => Some(Ok(EndpointTls::issued(clock))),
+            (EndpointKeys::Files { certificate, private_key }, EndpointKind::HttpsWeb) => {
+                Some(EndpointTls::web(certificate, private_key, clock))
+            }
+            (EndpointKeys::Files { certificate, private_key }, EndpointKind::HttpsSpiffe) => {
+                Some(EndpointTls::spiffe(trust_domain.clone(), certificate, private_key, clock))
+            }
+        }
     }
 }
 

@@ -15,6 +15,18 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("authorities.oidc", &["issuer", "jwks_url", "root_certificates", "bearer_token_file", "interval"]),
     ("endpoint.https_web", &["listen", "path", "certificate", "private_key", "max_connections"]),
     (
+        "endpoint.https_web.acme",
+        &[
+            "domains",
+            "contact",
+            "terms_of_service_agreed",
+            "directory",
+            "directory_root_certificates",
+            "eab_kid",
+            "eab_hmac_key_file",
+        ],
+    ),
+    (
         "endpoint.https_spiffe",
         &["listen", "path", "svid", "private_key", "workload_api", "spiffe_id", "max_connections"],
     ),

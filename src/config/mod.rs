@@ -1,5 +1,6 @@
 //! The configuration of the service: read in layers, checked as a whole.
 
+mod acme;
 mod authorities;
 mod authorization;
 mod check;
@@ -19,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::acme::AcmeSettings;
 use crate::authorities::files::AuthorityFiles;
 use crate::authorities::polled::PolledSource;
 use crate::authorities::workload_api::WorkloadApi;
@@ -99,6 +101,8 @@ pub(crate) enum EndpointKeys {
     },
     /// A Workload API; `https_spiffe` only.
     WorkloadApi(SvidRequest),
+    /// An ACME server; `https_web` only.
+    Acme(AcmeSettings),
 }
 
 /// The profile of an endpoint of ours.

@@ -111,13 +111,17 @@ fn https_web(section: &Section<'_>) -> Option<(EndpointProfile, Option<Arc<Bundl
             section.refuse(name, "is for profile = \"https_spiffe\"; under https_web the host name is authenticated");
         }
     }
-    let roots = if section.has("root_certificates") { Some(Arc::new(root_certificates(section)?)) } else { None };
+    let roots = if section.has("root_certificates") {
+        Some(Arc::new(root_certificates(section, "root_certificates")?))
+    } else {
+        None
+    };
     Some((EndpointProfile::HttpsWeb { roots }, None))
 }
 
-fn root_certificates(section: &Section<'_>) -> Option<RootCertStore> {
-    let path = section.path("root_certificates")?;
-    read_roots(&path).map_err(|error| section.refuse("root_certificates", format!("{path:?}: {error}"))).ok()
+pub(super) fn root_certificates(section: &Section<'_>, name: &str) -> Option<RootCertStore> {
+    let path = section.path(name)?;
+    read_roots(&path).map_err(|error| section.refuse(name, format!("{path:?}: {error}"))).ok()
 }
 
 fn https_spiffe(

@@ -96,7 +96,7 @@ impl<'a> Section<'a> {
     /// Whether somebody wrote this key, in exactly this section.
     pub(super) fn is_written(&self, name: &str) -> bool {
         let own = self.table.and_then(|table| member(table, name));
-        own.is_some_and(|value| value.origin() != Some(DEFAULT_ORIGIN))
+        own.is_some_and(is_written)
     }
 
     /// Whether somebody wrote anything here.
@@ -297,6 +297,14 @@ fn first_origin(value: &Value) -> Option<&str> {
     match &value.kind {
         ValueKind::Table(table) => table.values().find_map(first_origin).or_else(|| value.origin()),
         _ => value.origin(),
+    }
+}
+
+/// Of a table, whether anything in it was.
+fn is_written(value: &Value) -> bool {
+    match &value.kind {
+        ValueKind::Table(table) => table.values().any(is_written),
+        _ => value.origin() != Some(DEFAULT_ORIGIN),
     }
 }
 

@@ -18,7 +18,6 @@ mod problem;
 mod relationships;
 mod rotation;
 mod state_metrics;
-#[cfg_attr(not(test), expect(dead_code, reason = "what renews certificates comes next"))]
 pub(crate) mod tls;
 pub(crate) mod unix_socket;
 pub(crate) mod verification;

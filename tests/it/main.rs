@@ -2,6 +2,7 @@
 //! whole services in journeys with their peers.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod acme;
 mod agent;
 mod architecture;
 mod authorization;

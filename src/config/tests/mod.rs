@@ -1,3 +1,4 @@
+mod acme;
 mod authorities;
 mod documents;
 mod policy;
