@@ -1,4 +1,4 @@
-// Interop runs Comity against implementations nobody here wrote: go-spiffe, Envoy and nginx.
+// Interop runs Comity against implementations nobody here wrote: go-spiffe, Envoy, nginx and pebble.
 //
 // It prints one line per check and a closing count, and fails if a check does.
 package main
@@ -23,6 +23,9 @@ func main() {
 	flag.StringVar(&proxies.envoy, "envoy", "envoy", "the envoy binary")
 	flag.StringVar(&proxies.nginx, "nginx", "nginx", "the nginx binary")
 	flag.StringVar(&proxies.page, "page", "docs/authorization.md", "the page with the configurations of the proxies")
+	var acme acmeBinaries
+	flag.StringVar(&acme.pebble, "pebble", "pebble", "the pebble binary")
+	flag.StringVar(&acme.challtestsrv, "challtestsrv", "pebble-challtestsrv", "the binary of pebble's DNS")
 	speed := flag.String("speed", "", "only time go-spiffe with the chains in this folder, made if it has none")
 	itself := flag.Bool("itself", false, "run go-spiffe against itself: proves the checks, needs no comity")
 	flag.Parse()
@@ -36,7 +39,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	report := &report{}
-	if err := run(ctx, report, *comity, *itself, proxies); err != nil {
+	if err := run(ctx, report, *comity, *itself, proxies, acme); err != nil {
 		report.record("the run itself", err)
 	}
 	fmt.Printf("%d passed, %d failed\n", report.passed, report.failed)
@@ -46,7 +49,9 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, report *report, comity string, itself bool, proxies binaries) error {
+func run(
+	ctx context.Context, report *report, comity string, itself bool, proxies binaries, acme acmeBinaries,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	folder, err := os.MkdirTemp("", "comity-interop-")
@@ -65,7 +70,10 @@ func run(ctx context.Context, report *report, comity string, itself bool, proxie
 	case comity == "":
 		return errors.New("give -comity PATH or -itself")
 	default:
-		return runAgainstComity(ctx, report, comity, folder, peers, proxies)
+		return errors.Join(
+			checkACME(ctx, report, comity, folder, peers, acme),
+			runAgainstComity(ctx, report, comity, folder, peers, proxies),
+		)
 	}
 }
 
