@@ -5,6 +5,7 @@ pub(crate) mod error;
 mod listeners;
 mod own_keys;
 mod sources;
+mod store_place;
 mod svids;
 
 use std::collections::{BTreeMap, HashMap};
@@ -43,6 +44,7 @@ use crate::verify::verifier::Verifier;
 use self::error::StartError;
 use self::listeners::Listeners;
 use self::own_keys::OwnKeys;
+use self::store_place::watch_place;
 use self::svids::EndpointSvids;
 
 /// One running trust domain. Dropping it aborts everything; [`App::run`] stops in order.
@@ -119,6 +121,7 @@ impl App {
             pollers.run(wanted_now).await;
             Ok(())
         });
+        tasks.essential("store", watch_place(store.clone(), stop.clone()));
         tasks.essential("clock", keep_clock_mark(store, clock, stop.clone()));
         tasks.essential("configuration", source.watch(configured, stop.clone()));
         tasks.essential("relationships", follow_configuration(configured_now, wanted, stop.clone()));

@@ -46,7 +46,7 @@ use self::poller::Shared;
 use self::pollers::{Handle, Handles};
 use self::publisher::Publisher;
 use self::rotation::RotationStatus;
-use self::status::{HeldStatus, OwnKeysStatus, RelationshipStatus, ServiceStatus};
+use self::status::{HeldStatus, OwnKeysStatus, RelationshipStatus, ServiceStatus, Warning};
 use self::timestamp::Timestamp;
 
 /// Handle on the running exchange, for the admin API and whoever embeds the service. Cheap to clone.
@@ -94,6 +94,8 @@ impl Federation {
         let new_keys = own.iter().flat_map(|own| warnings::of_own(own, now));
         let claims = view::claims(&inner.handles).remove(&inner.trust_domain).unwrap_or_default();
         let OwnKeysStatus { warnings, sources } = inner.own_keys.borrow().clone();
+        let place = inner.shared.store.check_place().err();
+        let place = place.map(|error| Warning { code: error.code().to_owned(), detail: error.to_string() });
         ServiceStatus {
             trust_domain: inner.trust_domain.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -103,7 +105,7 @@ impl Federation {
             relationships: inner.handles.len(),
             not_ready: self.not_ready().into_iter().map(str::to_owned).collect(),
             sources,
-            warnings: warnings.into_iter().chain(new_keys).chain(claims).collect(),
+            warnings: place.into_iter().chain(warnings).chain(new_keys).chain(claims).collect(),
         }
     }
 
@@ -111,8 +113,9 @@ impl Federation {
     pub(crate) fn not_ready(&self) -> Vec<&'static str> {
         let nothing_published = self.inner.publisher.own().is_none() && self.inner.publishes;
         let clock = self.inner.shared.clock.went_back().is_some();
+        let place = self.inner.shared.store.check_place().err().map(|error| error.code());
         let reasons = [(nothing_published, "no-bundle"), (clock, "clock-went-back")];
-        reasons.into_iter().filter_map(|(wrong, code)| wrong.then_some(code)).collect()
+        reasons.into_iter().filter_map(|(wrong, code)| wrong.then_some(code)).chain(place).collect()
     }
 
     /// Our own bundle; `None` while there is none.

@@ -192,6 +192,7 @@ const TABLE: &[Kind] = &[
     INTERNAL,
     kind("interrupted", 503, "Order was interrupted"),
     kind("overloaded", 503, "Too much to do"),
+    kind("store-file-replaced", 503, "Store replaced"),
     kind("store-unavailable", 503, "Store unavailable"),
 ];
 

@@ -20,6 +20,13 @@ pub(crate) enum StoreError {
     /// Disk full, read-only, busy, gone: worth another try.
     #[error("the store is unavailable: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// Another file than the open one is at its path, or none.
+    #[error(
+        "the store's file {path} was replaced or removed while it is in use, so nothing more is written to it; put it \
+         back, or restart the service to begin from what is there now",
+        path = path.display()
+    )]
+    Replaced { path: PathBuf },
     /// A file or folder that the store needs can't be used.
     #[error("the store is unavailable: {path}: {source}", path = path.display())]
     Path { path: PathBuf, source: io::Error },
@@ -69,6 +76,7 @@ impl StoreError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Unavailable(_) | Self::Path { .. } => "store-unavailable",
+            Self::Replaced { .. } => "store-file-replaced",
             Self::Superseded { .. } => "store-superseded",
             Self::RevisionNotNext { .. } => "store-revision-not-next",
             Self::SequenceNotHigher { .. } => "store-sequence-not-higher",

@@ -5,6 +5,7 @@ mod codec;
 mod contract;
 pub(crate) mod error;
 mod memory;
+mod open_files;
 mod private_file;
 pub(crate) mod records;
 mod sql;
@@ -62,6 +63,11 @@ pub(crate) trait Store: Send + Sync {
 
     /// Replaces what is under this name. Opaque to the store.
     async fn put_secret(&self, name: &str, value: &[u8]) -> Result<(), StoreError>;
+
+    /// Whether a restart would find what is written now. Looks at the file system, not at the contents.
+    fn check_place(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Opens the store at `sqlite:///absolute/path` or `memory:` for our own trust domain.

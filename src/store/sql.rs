@@ -4,6 +4,7 @@ mod rows;
 mod statements;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use sqlx::sqlite::{Sqlite, SqliteArguments};
@@ -19,6 +20,7 @@ use self::rows::{
 use super::Store;
 use super::codec;
 use super::error::StoreError;
+use super::open_files::OpenFiles;
 use super::private_file::StoreLock;
 use super::records::{
     Commit, HeldDocument, Limits, OwnBundle, Revision, StoredRelationship, StoredState, check_owner, check_sequence,
@@ -35,6 +37,7 @@ pub(super) struct SqlStore {
     pub(super) begin: &'static str,
     pub(super) trust_domain: TrustDomain,
     pub(super) limits: Limits,
+    pub(super) files: Arc<OpenFiles>,
     /// After the pool, so that it is dropped last.
     pub(super) _lock: StoreLock,
 }
@@ -49,11 +52,18 @@ impl SqlStore {
         if owner != self.trust_domain {
             return Err(StoreError::ForeignDomain { owner, asked: self.trust_domain.clone() });
         }
-        Ok(tx.commit().await?)
+        self.finish(tx).await
     }
 
     async fn begin(&self) -> Result<Transaction<'static, Driver>, StoreError> {
+        self.files.check()?;
         Ok(self.pool.begin_with(self.begin).await?)
+    }
+
+    /// Written is what a restart would find: the files may have gone in between.
+    async fn finish(&self, tx: Transaction<'static, Driver>) -> Result<(), StoreError> {
+        tx.commit().await?;
+        self.files.check()
     }
 
     async fn own(&self, tx: &mut Transaction<'static, Driver>) -> Result<Option<OwnBundle>, StoreError> {
@@ -81,7 +91,7 @@ impl Store for SqlStore {
         let mut tx = self.begin().await?;
         check_sequence(self.own(&mut tx).await?.as_ref(), bundle)?;
         tx.execute(sqlx::query(statements::PUT_OWN).bind(document).bind(progress.to_owned())).await?;
-        Ok(tx.commit().await?)
+        self.finish(tx).await
     }
 
     async fn create(&self, trust_domain: &TrustDomain, endpoint: &str) -> Result<StoredRelationship, StoreError> {
@@ -101,14 +111,14 @@ impl Store for SqlStore {
             barred: barred.iter().map(|row| parsed(row, "digest")).collect::<Result<_, _>>()?,
             progress: None,
         };
-        tx.commit().await?;
+        self.finish(tx).await?;
         Ok(created)
     }
 
     async fn end(&self, trust_domain: &TrustDomain) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         tx.execute(about(statements::END, trust_domain)).await?;
-        Ok(tx.commit().await?)
+        self.finish(tx).await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
@@ -122,7 +132,7 @@ impl Store for SqlStore {
         for digest in &commit.bar {
             tx.execute(about(statements::BAR, &commit.trust_domain).bind(digest.to_string())).await?;
         }
-        Ok(tx.commit().await?)
+        self.finish(tx).await
     }
 
     async fn history(
@@ -141,7 +151,11 @@ impl Store for SqlStore {
     async fn put_clock_mark(&self, seconds: u64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         tx.execute(sqlx::query(statements::PUT_CLOCK_MARK).bind(signed(seconds)?)).await?;
-        Ok(tx.commit().await?)
+        self.finish(tx).await
+    }
+
+    fn check_place(&self) -> Result<(), StoreError> {
+        self.files.check()
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -44,6 +44,7 @@ mod serve;
 mod service;
 mod settings;
 mod sources;
+mod store_faults;
 mod support;
 mod trust;
 mod verify;

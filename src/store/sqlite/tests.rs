@@ -135,6 +135,25 @@ async fn a_newer_schema_is_refused() {
 }
 
 #[tokio::test]
+async fn nothing_is_written_where_a_restart_would_not_find_it() {
+    let (folder, path) = place();
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let store = filled(&link).await;
+    let relationship = store.load().await.unwrap().relationships.remove(0);
+    for (number, suffix, file) in [(3, "", &path), (4, "-wal", &path), (5, "-shm", &path), (6, ".lock", &link)] {
+        let (file, away) = (with_suffix(file, suffix), folder.path().join("away"));
+        fs::rename(&file, &away).unwrap();
+        let refusal = store.commit(&accepting(&relationship, number, "a")).await.unwrap_err();
+        assert_eq!(refusal.code(), "store-file-replaced", "{file:?}: {refusal}");
+        fs::write(&file, "").unwrap();
+        assert_eq!(store.check_place().unwrap_err().code(), "store-file-replaced", "{file:?}");
+        fs::rename(&away, &file).unwrap();
+        store.commit(&accepting(&relationship, number, "a")).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_reported_as_such() {
     let (_folder, path) = place();
     closed(filled(&path).await).await;
