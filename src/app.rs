@@ -51,6 +51,7 @@ use self::svids::EndpointSvids;
 pub struct App {
     federation: Federation,
     feed: Arc<TrustFeed>,
+    store: Arc<dyn Store>,
     addresses: Vec<(&'static str, SocketAddr)>,
     tasks: JoinSet<(&'static str, io::Result<()>)>,
     stop: CancellationToken,
@@ -122,10 +123,10 @@ impl App {
             Ok(())
         });
         tasks.essential("store", watch_place(store.clone(), stop.clone()));
-        tasks.essential("clock", keep_clock_mark(store, clock, stop.clone()));
+        tasks.essential("clock", keep_clock_mark(store.clone(), clock, stop.clone()));
         tasks.essential("configuration", source.watch(configured, stop.clone()));
         tasks.essential("relationships", follow_configuration(configured_now, wanted, stop.clone()));
-        Ok(Self { federation, feed, addresses, tasks: tasks.set, stop })
+        Ok(Self { federation, feed, store, addresses, tasks: tasks.set, stop })
     }
 
     pub(crate) fn federation(&self) -> &Federation {
@@ -171,6 +172,9 @@ impl App {
         if drained.await.is_err() {
             warn!(grace = ?GRACE, "tasks outlived the grace period, aborting them");
             self.tasks.shutdown().await;
+        }
+        if tokio::time::timeout(CLOSING, self.store.close()).await.is_err() {
+            warn!(after = ?CLOSING, "the store is not closed yet; the next start goes on from its -wal file");
         }
         info!("stopped");
         ended
@@ -248,4 +252,6 @@ pub(crate) fn system_roots() -> RootCertStore {
 }
 
 const GRACE: Duration = Duration::from_secs(5);
+/// Time for the last statement and a checkpoint.
+const CLOSING: Duration = Duration::from_secs(1);
 const CLOCK_MARK: Duration = Duration::from_secs(60);

@@ -64,6 +64,9 @@ pub(crate) trait Store: Send + Sync {
     /// Replaces what is under this name. Opaque to the store.
     async fn put_secret(&self, name: &str, value: &[u8]) -> Result<(), StoreError>;
 
+    /// Ends the use of the store, with all that was written in its main file.
+    async fn close(&self) {}
+
     /// Whether a restart would find what is written now. Looks at the file system, not at the contents.
     fn check_place(&self) -> Result<(), StoreError> {
         Ok(())

@@ -154,6 +154,10 @@ impl Store for SqlStore {
         self.finish(tx).await
     }
 
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+
     fn check_place(&self) -> Result<(), StoreError> {
         self.files.check()
     }
