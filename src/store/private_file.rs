@@ -1,8 +1,8 @@
 //! Files that only their owner can write, and the lock that keeps a second service away.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::files::trusted;
@@ -37,7 +37,8 @@ pub(super) fn check_folder(path: &Path) -> Result<(), StoreError> {
 /// Keeps other services from a store for as long as it lives.
 #[derive(Debug)]
 pub(super) struct StoreLock {
-    _file: File,
+    file: File,
+    last_store: Option<u64>,
 }
 
 impl StoreLock {
@@ -56,13 +57,31 @@ impl StoreLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked { path: store.into(), holder: holder(file) });
+                let holder = text(&mut file).lines().next().and_then(|id| id.parse().ok());
+                return Err(StoreError::Locked { path: store.into(), holder });
             }
             Err(TryLockError::Error(source)) => return Err(at(source)),
         }
-        let named = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        named.map_err(at)?;
-        Ok(Self { _file: file })
+        let last_store = last_store(&text(&mut file), file.metadata().map_err(at)?.ino());
+        let named = file.set_len(0).and_then(|()| file.rewind());
+        named.and_then(|()| writeln!(file, "{}", std::process::id())).map_err(at)?;
+        Ok(Self { file, last_store })
+    }
+
+    /// Moves away what SQLite kept beside the store that was here before this one: it would be written over this one.
+    /// Where it went, if there was something.
+    pub(super) fn set_aside_foreign_wal(&mut self, store: &Path) -> Result<Option<PathBuf>, StoreError> {
+        let at = |source| StoreError::Path { path: store.into(), source };
+        let inode = fs::metadata(store).map_err(at)?.ino();
+        let wal = with_suffix(&store.canonicalize().map_err(at)?, "-wal");
+        let aside = with_suffix(&wal, ".replaced");
+        let is_foreign = self.last_store.is_some_and(|last| last != inode) && wal.exists();
+        if is_foreign {
+            fs::rename(&wal, &aside).map_err(at)?;
+        }
+        let own = self.file.metadata().map_err(at)?.ino();
+        writeln!(self.file, "{own}\n{inode}").map_err(at)?;
+        Ok(is_foreign.then_some(aside))
     }
 }
 
@@ -73,10 +92,19 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn holder(file: File) -> Option<u32> {
+/// The process that has the store, the inode of the lock itself, and that of the store; a line each.
+fn text(lock: &mut File) -> String {
     let mut text = String::new();
-    file.take(LONGEST_ID).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    // What can't be read says nothing.
+    drop(lock.take(LONGEST_LOCK).read_to_string(&mut text));
+    text
+}
+
+/// The store that the last holder had, unless all files were copied since: then the lock is another one too.
+fn last_store(text: &str, lock: u64) -> Option<u64> {
+    let mut inodes = text.lines().skip(1).map(|line| line.parse().ok());
+    let is_here = inodes.next()?? == lock;
+    inodes.next()?.filter(|_| is_here)
 }
 
 fn check_mode(path: &Path, metadata: io::Result<fs::Metadata>) -> Result<(), StoreError> {
@@ -85,5 +113,5 @@ fn check_mode(path: &Path, metadata: io::Result<fs::Metadata>) -> Result<(), Sto
 }
 
 const PRIVATE: u32 = 0o600;
-/// Bytes of a process id in decimal, with room to spare.
-const LONGEST_ID: u64 = 20;
+/// Bytes of three numbers in decimal.
+const LONGEST_LOCK: u64 = 64;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor, SqlSafeStr};
+use tracing::warn;
 
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -22,8 +23,11 @@ use super::sql::SqlStore;
 /// Opens the file at an absolute path, and creates it if its folder is there.
 pub(super) async fn open(path: &Path, trust_domain: &TrustDomain, limits: Limits) -> Result<SqlStore, StoreError> {
     check_folder(path)?;
-    let lock = StoreLock::take(path)?;
+    let mut lock = StoreLock::take(path)?;
     create_or_check(path)?;
+    if let Some(aside) = lock.set_aside_foreign_wal(path)? {
+        warn!(code = "store-wal-set-aside", wal = %aside.display(), "the store's file was replaced: what was beside the old one is set aside");
+    }
     check_if_present(&with_suffix(path, "-wal"))?;
     let files = Arc::new(OpenFiles::default());
     for file in [path, &with_suffix(path, ".lock")] {

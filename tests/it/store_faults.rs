@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{Connection as _, Executor as _, Row as _};
 
 use crate::process::{Service, until};
 use crate::publisher::{Publisher, fetch, publishes, sequence};
@@ -87,9 +87,14 @@ async fn a_backup_that_is_moved_over_the_open_store_is_noticed_and_nothing_goes_
     assert_eq!(told, 1, "once, not at each look");
     service.stop().await;
 
-    let (service, address) = world.publisher.start().await;
+    let (mut service, address) = world.publisher.start().await;
+    service.logged(0, |line| line["code"] == "store-wal-set-aside").await;
+    assert!(home.path("comity.db-wal.replaced").exists());
+    assert_eq!(world.accepted().await, 1, "it begins from the backup");
     assert!(sequence(&publishes(address, &[&third]).await) > published);
     world.accepts(3).await;
+    let checked = world.visitor().await.fetch_one("PRAGMA integrity_check").await.unwrap();
+    assert_eq!(checked.get::<String, _>(0), "ok");
     service.stop().await;
 }
 

@@ -16,7 +16,7 @@ use crate::store::error::StoreError;
 use crate::store::records::{Commit, StoredState};
 use crate::store::sql::SqlStore;
 
-use super::with_suffix;
+use super::{StoreLock, with_suffix};
 
 #[tokio::test]
 async fn fec_21_a_store_survives_a_restart() {
@@ -150,6 +150,32 @@ async fn nothing_is_written_where_a_restart_would_not_find_it() {
         assert_eq!(store.check_place().unwrap_err().code(), "store-file-replaced", "{file:?}");
         fs::rename(&away, &file).unwrap();
         store.commit(&accepting(&relationship, number, "a")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_beside_a_store_is_not_written_over_its_successor() {
+    for (copied, set_aside) in [(false, true), (true, false)] {
+        let (folder, path) = place();
+        let [backup, wal] = [folder.path().join("backup.db"), with_suffix(&path, "-wal")];
+        closed(filled(&path).await).await;
+        fs::copy(&path, &backup).unwrap();
+        let relationship = open(&path).await.unwrap().load().await.unwrap().relationships.remove(0);
+        let store = open(&path).await.unwrap();
+        store.commit(&accepting(&relationship, 3, "later")).await.unwrap();
+        let left = fs::read(&wal).unwrap();
+        closed(store).await;
+        fs::write(&wal, left).unwrap();
+        fs::rename(&backup, &path).unwrap();
+        if copied {
+            // As when the folder was copied: the lock is another file with the same contents.
+            let lock = with_suffix(&path, ".lock");
+            fs::copy(&lock, &backup).unwrap();
+            fs::rename(&backup, &lock).unwrap();
+        }
+        let lock = StoreLock::take(&path).unwrap().set_aside_foreign_wal(&path).unwrap();
+        assert_eq!((lock.is_some(), wal.exists()), (set_aside, !set_aside));
+        assert_eq!(with_suffix(&wal, ".replaced").exists(), set_aside);
     }
 }
 
