@@ -113,6 +113,22 @@ impl Known {
         Self::restore(created, &[])
     }
 
+    /// The same without dates after `now`, which only a clock can have left that ran ahead and was reset: they
+    /// would keep the bundle young for as long as it was ahead.
+    pub(crate) fn capped_at(mut self, now: Timestamp) -> Self {
+        let Progress { confirmed, last_attempt, last_success, failing_since, begun, .. } = &mut self.progress;
+        let progress = [confirmed, last_attempt, last_success, failing_since, begun].into_iter().flatten();
+        let Memory { since, noticed, emptied, .. } = &mut self.accepted.memory;
+        let memory = since.values_mut().map(|since| &mut since.at).chain(noticed.values_mut());
+        let memory = memory.chain(emptied.iter_mut().map(|emptied| &mut emptied.since));
+        progress.chain(memory).for_each(|at| *at = now.min(*at));
+        for held in &mut self.held {
+            held.first_seen = held.first_seen.min(now.as_secs());
+            held.last_seen = held.last_seen.min(now.as_secs());
+        }
+        self
+    }
+
     /// The same under these parameters: other than before, the next document is held (REL-10).
     pub(crate) fn under(mut self, endpoint: &str) -> Self {
         self.accepted.endpoint_changed = self.bundle.is_some() && self.endpoint != endpoint;

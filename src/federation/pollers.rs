@@ -237,7 +237,8 @@ impl Pollers {
         let (known, now) = match stored {
             Some(stored) => {
                 let history = self.shared.store.history(domain, None, HISTORY).await?;
-                (Known::restore(stored, &history), self.shared.clock.now())
+                let now = self.shared.clock.now();
+                (Known::restore(stored, &history).capped_at(now), now)
             }
             None => {
                 let created = self.shared.store.create(domain, &parameters).await?;

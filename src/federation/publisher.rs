@@ -59,12 +59,15 @@ pub(crate) struct OwnProgress {
 }
 
 impl OwnProgress {
-    /// Reads what was stored; what can't be read is of unknown age, and so counts as new.
+    /// Reads what was stored; what can't be read is of unknown age, and so counts as new. A clock that ran ahead and was
+    /// reset may have dated the rest later than now.
     fn restore(stored: &str, authorities: &Authorities, now: Timestamp) -> Self {
         let mut progress = serde_json::from_str(stored).unwrap_or_else(|_| Self::of_since_alone(stored));
         for id in authorities.ids() {
-            progress.since.entry(id.clone()).or_insert(now);
+            let at = progress.since.entry(id.clone()).or_insert(now);
+            *at = (*at).min(now);
         }
+        progress.begun = progress.begun.min(now);
         progress
     }
 
