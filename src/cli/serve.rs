@@ -1,10 +1,11 @@
 //! `comity serve`: the service of one trust domain.
 
+mod open_files;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::time_provider::DefaultTimeProvider;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,6 +17,8 @@ use crate::telemetry;
 
 use super::BAD_CONFIGURATION;
 use super::output::printable;
+
+use self::open_files::allow_open_files;
 
 /// Run the service of one trust domain until SIGTERM or Ctrl-C
 #[derive(Debug, clap::Args)]
@@ -45,10 +48,12 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let flags = arguments.set.iter().cloned().chain(ephemeral).collect();
     let mut source = ConfigSource::new(arguments.config.clone(), process_environment(), flags);
     match source.load() {
-        Ok(config) => drop(telemetry::start(config.log)),
+        Ok(config) => {
+            telemetry::start(config.log);
+            allow_open_files(&config);
+        }
         Err(errors) => return failed(&StartError::from(errors)),
     }
-    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.map_err(StartError::from).and_then(|runtime| runtime.block_on(serve(source, arguments.reset_clock))) {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,14 +71,6 @@ async fn serve(source: ConfigSource, reset_clock: bool) -> Result<(), StartError
         }
     };
     Ok(app.run(told).await?)
-}
-
-/// Each client and each poll takes a descriptor; the usual soft limit of 1,024 is there for programs that use `select`.
-fn raise_descriptor_limit() {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::warn!(code = "descriptor-limit", limit = current, %error, "limit of open files not raised");
-    }
 }
 
 fn failed(error: &StartError) -> ExitCode {
