@@ -27,7 +27,7 @@ use crate::verify::authorizer::Authorizer;
 
 use self::check::{Checker, Refusal, Refused};
 use self::log_budget::LogBudget;
-use super::listener::{DRAIN_SECONDS, ListenerLimits, serve_until};
+use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, serve_until};
 use super::metrics::Metrics;
 use super::pool::{NotDone, Pool};
 use super::problem::{opaque, request_id};
@@ -69,7 +69,7 @@ fn server(service: Data<Service>, transport: &Transport) -> io::Result<Server> {
         .workers(limits.workers)
         .worker_max_blocking_threads(VERIFYING)
         .max_connections(CONNECTIONS.div_ceil(limits.workers))
-        .max_connection_rate(limits.handshakes)
+        .max_connection_rate(HANDSHAKES)
         .tls_handshake_timeout(limits.handshake_timeout)
         .client_request_timeout(limits.header_timeout)
         .keep_alive(KEEP_ALIVE)

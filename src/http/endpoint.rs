@@ -22,7 +22,7 @@ use crate::federation::fetchers::Fetchers;
 use crate::federation::published_bundle::{Coded, PublishedBundle};
 
 use super::challenges::ACME_TLS;
-use super::listener::{DRAIN_SECONDS, ListenerLimits, serve_until};
+use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, serve_until};
 use super::metrics::Metrics;
 
 /// A bundle endpoint that is bound and not yet served.
@@ -55,7 +55,7 @@ pub(crate) async fn serve_endpoint(
         .shutdown_timeout(DRAIN_SECONDS)
         .workers(limits.workers)
         .max_connections(limits.connections)
-        .max_connection_rate(limits.handshakes)
+        .max_connection_rate(HANDSHAKES)
         .tls_handshake_timeout(limits.handshake_timeout)
         .client_request_timeout(limits.header_timeout)
         .keep_alive(limits.keep_alive)

@@ -20,10 +20,8 @@ pub(crate) struct ListenerLimits {
     pub(crate) workers: usize,
     /// Connections that may wait to be accepted; the system has a ceiling of its own.
     pub(crate) backlog: i32,
-    /// Open connections per worker; more wait in the backlog.
+    /// Open connections per worker, in their handshake or after it; more wait in the backlog.
     pub(crate) connections: usize,
-    /// TLS handshakes at a time per worker. The first listener's value holds for the whole process.
-    pub(crate) handshakes: usize,
     /// Time for a TLS handshake.
     pub(crate) handshake_timeout: Duration,
     /// Time from the end of the handshake to the end of the request's header, or of the HTTP/2 preface.
@@ -40,10 +38,9 @@ impl Default for ListenerLimits {
             workers: available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS),
             backlog: 1024,
             connections: 10_000,
-            handshakes: 256,
             handshake_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(5),
             stall_timeout: Duration::from_secs(20),
         }
     }
@@ -75,6 +72,10 @@ pub(super) async fn serve_until(stop: CancellationToken, server: Server) -> io::
 
 /// One core answers some thousand handshakes a second: more threads would wait on each other.
 const MAX_WORKERS: usize = 4;
+
+/// TLS handshakes at a time per worker: no limit beyond that of connections. With a lower one, fewer clients that say
+/// nothing would hold up all others.
+pub(super) const HANDSHAKES: usize = 65_536;
 
 /// Whole seconds that requests in flight have when the service stops.
 pub(super) const DRAIN_SECONDS: u64 = 4;

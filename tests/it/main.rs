@@ -22,6 +22,7 @@ mod health;
 mod history;
 mod hostile;
 mod lint;
+mod load;
 mod metrics;
 mod openapi;
 mod own_bundle;

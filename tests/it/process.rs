@@ -64,7 +64,12 @@ impl Home {
 
     /// `comity serve`, once it answers.
     pub(crate) async fn start(&self) -> Service {
-        let mut service = self.launch(&[]);
+        self.start_with(&[]).await
+    }
+
+    /// The same with more arguments.
+    pub(crate) async fn start_with(&self, arguments: &[&str]) -> Service {
+        let mut service = self.launch(arguments);
         service.answers(self).await;
         service
     }
@@ -76,6 +81,16 @@ impl Home {
         // As Kubernetes sets it for a service of our name.
         command.env("COMITY_SERVICE_HOST", "10.0.0.1").env("COMITY_PORT", "tcp://10.0.0.1:8443");
         Service::spawn(command)
+    }
+
+    /// `comity serve` with at most so many open files, once it answers.
+    pub(crate) async fn start_with_files(&self, limit: usize) -> Service {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_comity")]);
+        command.env_clear().arg("serve").arg("--config").arg(self.config()).kill_on_drop(true);
+        let mut service = Service::spawn(command);
+        service.answers(self).await;
+        service
     }
 
     /// A command that asks the service of this home.
@@ -210,6 +225,15 @@ impl Service {
     /// Sends a signal, as in `TERM`.
     pub(crate) async fn signal(&self, name: &str) {
         signal(&self.child, name).await;
+    }
+
+    /// Open descriptors, and resident memory in KiB.
+    pub(crate) fn resources(&self) -> (usize, u64) {
+        let process = Path::new("/proc").join(self.child.id().unwrap().to_string());
+        let status = fs::read_to_string(process.join("status")).unwrap();
+        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let memory = memory.trim().trim_end_matches(" kB").parse().unwrap();
+        (fs::read_dir(process.join("fd")).unwrap().count(), memory)
     }
 
     /// Waits for its end; what it logged until then.

@@ -59,21 +59,27 @@ impl Connection {
 
     /// TLS with whoever owns the certificate that is shown.
     pub(crate) async fn tls(address: SocketAddr) -> io::Result<Self> {
-        Self::tls_with(address, None).await
+        Self::tls_over(TcpStream::connect(address).await?, None).await
+    }
+
+    /// The same over a connection that is there.
+    pub(crate) async fn tls_on(stream: TcpStream) -> io::Result<Self> {
+        Self::tls_over(stream, None).await
     }
 
     /// The same as somebody.
     pub(crate) async fn mutual_tls(address: SocketAddr, identity: &Identity) -> io::Result<Self> {
         let provider = aws_lc_rs::default_provider();
         let certified = CertifiedKey::from_der(identity.chain.clone(), identity.private_key(), &provider);
-        Self::tls_with(address, Some(Arc::new(certified.map_err(io::Error::other)?))).await
+        let identity = Arc::new(certified.map_err(io::Error::other)?);
+        Self::tls_over(TcpStream::connect(address).await?, Some(identity)).await
     }
 
-    async fn tls_with(address: SocketAddr, identity: Option<Arc<CertifiedKey>>) -> io::Result<Self> {
+    async fn tls_over(stream: TcpStream, identity: Option<Arc<CertifiedKey>>) -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
         let connector = TlsConnector::from(Arc::new(client_config(&asked, identity)));
-        let stream = connector.connect(name, TcpStream::connect(address).await?).await?;
+        let stream = connector.connect(name, stream).await?;
         let leaf = stream.get_ref().1.peer_certificates().map(|chain| chain[0].to_vec()).unwrap_or_default();
         Ok(Self { leaf, asked_for_certificate: asked.load(Ordering::SeqCst), ..Self::over(stream) })
     }
@@ -93,17 +99,44 @@ impl Connection {
     }
 
     async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> io::Result<Response> {
+        self.write_request(method, path, headers, body).await?;
+        self.read(method).await
+    }
+
+    /// Sends a request without a body, and leaves its answer.
+    pub(crate) async fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<()> {
+        self.write_request(method, path, headers, "").await
+    }
+
+    async fn write_request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> io::Result<()> {
         let fields: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = body.len();
         let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{fields}\r\n");
-        self.write(format!("{head}{body}").as_bytes()).await?;
-        self.read(method).await
+        self.write(format!("{head}{body}").as_bytes()).await
     }
 
     /// Sends any bytes.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await
+    }
+
+    /// Waits for the first byte of an answer; false if the connection ends without one.
+    pub(crate) async fn begins_to_answer(&mut self) -> bool {
+        self.stream.fill_buf().await.is_ok_and(|bytes| !bytes.is_empty())
+    }
+
+    /// Waits until the server ends the connection, whatever it sends before.
+    pub(crate) async fn ends(&mut self) {
+        while self.begins_to_answer().await {
+            self.stream.consume(self.stream.buffer().len());
+        }
     }
 
     /// Reads the answer to a request of this method.
