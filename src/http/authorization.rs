@@ -27,7 +27,7 @@ use crate::verify::authorizer::Authorizer;
 
 use self::check::{Checker, Refusal, Refused};
 use self::log_budget::LogBudget;
-use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, serve_until};
+use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, last_answer, serve_until};
 use super::metrics::Metrics;
 use super::pool::{NotDone, Pool};
 use super::problem::{opaque, request_id};
@@ -57,13 +57,14 @@ pub(crate) async fn serve_authorization(listener: AuthorizationListener, stop: C
         Transport::Unix(_) => None,
         Transport::MutualTls(.., proxies) => Some(proxies.clone()),
     };
-    let server = server(Data::new(Service::new(&path, checker, proxies, metrics)), &transport)?;
+    let server = server(Data::new(Service::new(&path, checker, proxies, metrics)), &transport, &stop)?;
     serve_until(stop, server).await
 }
 
-fn server(service: Data<Service>, transport: &Transport) -> io::Result<Server> {
-    let limits = ListenerLimits::default();
-    let server = HttpServer::new(move || App::new().app_data(service.clone()).default_service(web::to(answer)))
+fn server(service: Data<Service>, transport: &Transport, stop: &CancellationToken) -> io::Result<Server> {
+    let (limits, stop) = (ListenerLimits::default(), Data::new(stop.clone()));
+    let app = move || App::new().app_data(service.clone()).app_data(stop.clone()).default_service(web::to(answer));
+    let server = HttpServer::new(app)
         .disable_signals()
         .shutdown_timeout(DRAIN_SECONDS)
         .workers(limits.workers)
@@ -154,7 +155,7 @@ impl Service {
 
 /// Every answer says who the client is, if only that it is nobody: a proxy that copies the header never passes on what
 /// the client wrote there.
-async fn answer(request: HttpRequest, service: Data<Service>) -> HttpResponse {
+async fn answer(request: HttpRequest, service: Data<Service>, stop: Data<CancellationToken>) -> HttpResponse {
     let nobody = HeaderValue::from_static("");
     let (mut response, identity) = match service.serves(request.path()) {
         false => (opaque("unknown-route", &request_id()), nobody),
@@ -170,6 +171,7 @@ async fn answer(request: HttpRequest, service: Data<Service>) -> HttpResponse {
         },
     };
     response.headers_mut().insert(IDENTITY, identity);
+    last_answer(&mut response, &stop);
     response
 }
 

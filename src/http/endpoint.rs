@@ -22,7 +22,7 @@ use crate::federation::fetchers::Fetchers;
 use crate::federation::published_bundle::{Coded, PublishedBundle};
 
 use super::challenges::ACME_TLS;
-use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, serve_until};
+use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, last_answer, serve_until};
 use super::metrics::Metrics;
 
 /// A bundle endpoint that is bound and not yet served.
@@ -49,7 +49,7 @@ pub(crate) async fn serve_endpoint(
 ) -> io::Result<()> {
     let EndpointListener { profile, listener, tls, path, limits } = endpoint;
     let connections = metrics.clone();
-    let served = web::Data::new(Served { profile, path, bundle, fetchers, metrics });
+    let served = web::Data::new(Served { profile, path, bundle, fetchers, metrics, stop: stop.clone() });
     let server = HttpServer::new(move || App::new().app_data(served.clone()).default_service(web::to(answer)))
         .disable_signals()
         .shutdown_timeout(DRAIN_SECONDS)
@@ -85,6 +85,7 @@ struct Served {
     bundle: watch::Receiver<Option<Arc<PublishedBundle>>>,
     fetchers: Arc<Fetchers>,
     metrics: Metrics,
+    stop: CancellationToken,
 }
 
 /// Which sequence was noted of a connection, and when: a client that asks on and on shall cost nothing.
@@ -98,7 +99,8 @@ impl LastNoted {
 }
 
 async fn answer(request: HttpRequest, served: web::Data<Served>) -> HttpResponse {
-    let response = served.answer(&request);
+    let mut response = served.answer(&request);
+    last_answer(&mut response, &served.stop);
     served.metrics.count_request(served.profile, response.status().as_u16());
     response
 }

@@ -7,7 +7,9 @@ use std::pin::pin;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::dev::Server;
+use actix_web::http::ConnectionType;
 use socket2::{Domain, Socket, Type};
 use tokio_util::sync::CancellationToken;
 
@@ -59,16 +61,33 @@ pub(crate) fn bind(address: SocketAddr, limits: &ListenerLimits) -> io::Result<T
     Ok(socket.into())
 }
 
-/// Serves until `stop`, then lets requests in flight end, for at most [`DRAIN_SECONDS`].
+/// Serves until `stop`, and [`LAST_CALL`] beyond, then lets requests in flight end, for at most [`DRAIN_SECONDS`].
 pub(super) async fn serve_until(stop: CancellationToken, server: Server) -> io::Result<()> {
     let handle = server.handle();
     let mut server = pin!(server);
     tokio::select! {
         ended = &mut server => ended,
         // The server must be polled while it drains: dropped, it answers nobody.
-        () = stop.cancelled() => tokio::join!(handle.stop(true), server).1,
+        () = stop.cancelled() => {
+            let last_call = tokio::time::timeout(LAST_CALL, &mut server).await;
+            match last_call {
+                Ok(ended) => ended,
+                Err(_) => tokio::join!(handle.stop(true), server).1,
+            }
+        }
     }
 }
+
+/// Tells a client of HTTP/1.1, once the service stops, that this is the last answer over its connection: it could else
+/// have sent the next request when the connection ends.
+pub(super) fn last_answer(response: &mut HttpResponse, stop: &CancellationToken) {
+    if stop.is_cancelled() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+}
+
+/// Time in which clients that are asking learn that they are to come back over another connection.
+const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// One core answers some thousand handshakes a second: more threads would wait on each other.
 const MAX_WORKERS: usize = 4;

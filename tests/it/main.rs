@@ -45,6 +45,7 @@ mod serve;
 mod service;
 mod settings;
 mod sources;
+mod stop;
 mod store_faults;
 mod support;
 mod trust;

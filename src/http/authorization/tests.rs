@@ -35,7 +35,13 @@ fn forwarded(svid: &Identity) -> String {
 }
 
 async fn ask(service: Service, request: TestRequest) -> ServiceResponse {
-    let app = init_service(App::new().app_data(Data::new(service)).default_service(web::to(answer))).await;
+    let app = init_service(
+        App::new()
+            .app_data(Data::new(service))
+            .app_data(Data::new(CancellationToken::new()))
+            .default_service(web::to(answer)),
+    )
+    .await;
     app.call(request.to_request()).await.unwrap()
 }
 
