@@ -41,10 +41,7 @@ async fn kill_9_never_takes_back_what_was_reported_as_accepted() {
     }
     service.stop().await;
     assert!(reported.accepted.len() >= 3, "{reported:?}");
-    let stored = stored(&home).await;
-    for (revision, sequence) in &reported.accepted {
-        assert_eq!(stored.get(revision), Some(sequence), "revision {revision} of {reported:?}");
-    }
+    reported.is_stored(&home).await;
 }
 
 async fn killed_while_it_starts(home: &Home) {
@@ -67,8 +64,8 @@ async fn rotate_on_every_fetch(partner: Arc<Partner>) {
 
 /// Everything that the service ever said it accepted: the sequence by revision.
 #[derive(Debug, Default)]
-struct Reported {
-    accepted: BTreeMap<u64, u64>,
+pub(crate) struct Reported {
+    pub(crate) accepted: BTreeMap<u64, u64>,
 }
 
 impl Reported {
@@ -79,7 +76,7 @@ impl Reported {
         }
     }
 
-    fn add(&mut self, status: &Value) {
+    pub(crate) fn add(&mut self, status: &Value) {
         let (Some(revision), Some(sequence)) = (status["revision"].as_u64(), status["sequence"].as_u64()) else {
             assert!(self.accepted.is_empty(), "{status} after {self:?}");
             return;
@@ -89,6 +86,14 @@ impl Reported {
             assert_eq!(revision == *last_revision, sequence == *last_sequence, "{status} after {self:?}");
         }
         self.accepted.insert(revision, sequence);
+    }
+
+    /// All of it is in the history.
+    pub(crate) async fn is_stored(&self, home: &Home) {
+        let stored = stored(home).await;
+        for (revision, sequence) in &self.accepted {
+            assert_eq!(stored.get(revision), Some(sequence), "revision {revision} of {self:?}");
+        }
     }
 }
 

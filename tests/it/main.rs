@@ -29,6 +29,7 @@ mod own_bundle;
 mod own_sources;
 mod ownership;
 mod packaging;
+mod pair;
 mod partner;
 mod policy;
 mod poll;
