@@ -45,6 +45,7 @@ mod sequence;
 mod serve;
 mod service;
 mod settings;
+mod soak;
 mod sources;
 mod stop;
 mod store_faults;
