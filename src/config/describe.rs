@@ -85,11 +85,12 @@ fn relationship(relationship: &FederationRelationship) -> String {
         ChangeControl::Manual => "manual",
     };
     let stale = relationship.maximum_staleness.map_or_else(|| "never".into(), |age| format!("after {}", text(age)));
+    let urls: Vec<_> = endpoint.urls().map(ToString::to_string).collect();
     let policy = Some(policy::shown(&relationship.policy)).filter(|said| !said.is_empty());
     let policy = policy.map(|said| format!("; SVIDs: {said}")).unwrap_or_default();
     format!(
         "{trust_domain} at {} ({} by {by}), change control {control}, stale {stale}, polled every {} to {}{policy}",
-        endpoint.url,
+        urls.join(", else "),
         endpoint.profile.as_str(),
         text(poll.minimum()),
         text(poll.maximum()),

@@ -24,6 +24,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         "federation.*",
         &[
             "endpoint_url",
+            "fallback_urls",
             "profile",
             "endpoint_spiffe_id",
             "bootstrap_bundle",

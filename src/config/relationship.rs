@@ -38,8 +38,8 @@ pub(super) fn relationships(federation: &Section<'_>, own: Option<&TrustDomain>)
 /// The section `*`.
 pub(super) fn defaults<'a>(federation: &Section<'a>) -> Section<'a> {
     let defaults = federation.section("*");
-    let endpoint = ["endpoint_url", "profile", "endpoint_spiffe_id", "bootstrap_bundle", "root_certificates"];
-    for name in endpoint.into_iter().chain(policy::OF_ONE_RELATIONSHIP).filter(|name| defaults.is_written(name)) {
+    for name in OF_ONE_ENDPOINT.into_iter().chain(policy::OF_ONE_RELATIONSHIP).filter(|name| defaults.is_written(name))
+    {
         defaults.refuse(name, "belongs to one relationship, not to all");
     }
     defaults
@@ -63,6 +63,7 @@ pub(super) fn trust_domain(federation: &Section<'_>, name: &str, own: Option<&Tr
 fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Option<FederationRelationship> {
     section.required("endpoint_url", "the https URL of the peer's bundle endpoint");
     let url = section.parsed("endpoint_url", str::parse::<EndpointUrl>);
+    let fallbacks = fallback_urls(section, url.as_ref());
     let profile = profile(section, trust_domain.as_ref());
     let change_control = change_control(section);
     let key_notice = section.duration("key_notice", Duration::from_secs(1)..=30 * DAY);
@@ -77,6 +78,7 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
     let (profile, bootstrap) = profile?;
     let endpoint = BundleEndpoint {
         url: url?,
+        fallbacks: fallbacks?,
         profile,
         redirects: u8::try_from(redirects?).ok()?,
         allow_link_local: allow_link_local?,
@@ -91,6 +93,24 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
         poll: poll?,
         policy: Arc::new(policy?),
     })
+}
+
+/// Further URLs of the same bundle, none of them twice.
+fn fallback_urls(section: &Section<'_>, first: Option<&EndpointUrl>) -> Option<Vec<EndpointUrl>> {
+    let urls =
+        section.list("fallback_urls", "https URLs such as [\"https://b2.example/\"]", str::parse::<EndpointUrl>)?;
+    let all: Vec<_> = first.into_iter().chain(&urls).collect();
+    if let Some((_, twice)) = all.iter().enumerate().find(|(at, url)| all[..*at].contains(url)) {
+        let where_else = if first == Some(*twice) { "is endpoint_url already" } else { "stands there twice" };
+        section.refuse("fallback_urls", format!("\"{twice}\" {where_else}"));
+        return None;
+    }
+    if urls.len() > MAX_FALLBACKS {
+        section
+            .refuse("fallback_urls", format!("has {} URLs; at most {MAX_FALLBACKS} are asked in one poll", urls.len()));
+        return None;
+    }
+    Some(urls)
 }
 
 fn profile(
@@ -210,3 +230,9 @@ fn maximum_staleness(section: &Section<'_>, poll: Option<PollPolicy>) -> Option<
     }
     Some(Some(staleness))
 }
+
+/// Keys that identify one endpoint.
+const OF_ONE_ENDPOINT: [&str; 6] =
+    ["endpoint_url", "fallback_urls", "profile", "endpoint_spiffe_id", "bootstrap_bundle", "root_certificates"];
+/// So that a poll takes two minutes at most.
+const MAX_FALLBACKS: usize = 3;

@@ -16,8 +16,10 @@ use crate::spiffe::trust_domain::TrustDomain;
 
 use super::hold::{Hold, Refusal, Reused};
 use super::ownership::KeyOwners;
+use super::parameters::{Parameters, Standing};
 use super::past::Past;
 use super::relationship::{ChangeControl, FederationRelationship};
+use super::routes::Routes;
 use super::timestamp::Timestamp;
 
 /// What a relationship has accepted so far, as far as acceptance looks at it.
@@ -31,8 +33,44 @@ pub(crate) struct Accepted {
     pub(crate) past: Arc<Past>,
     /// Digests of documents that an operator barred.
     pub(crate) barred: HashSet<Fingerprint>,
-    /// The endpoint's parameters are not those under which the accepted bundle came.
-    pub(crate) endpoint_changed: bool,
+    /// The endpoint's parameters under which the accepted bundle came.
+    pub(crate) came_by: Parameters,
+    /// Those of now.
+    pub(crate) configured: Parameters,
+}
+
+impl Accepted {
+    /// What a configured URL is to the accepted bundle (REL-10).
+    pub(crate) fn standing(&self, url: &str) -> Standing {
+        match self.authorities {
+            Some(_) => self.came_by.standing(&self.configured, url),
+            None => Standing::Known,
+        }
+    }
+
+    /// Whether a document of one of several URLs is an older one that says nothing of the peer as it is now: a copy
+    /// that lags, not a replay.
+    pub(crate) fn is_ahead_of(&self, offered: &Offered<'_>) -> bool {
+        let Memory { sequence, contents, routes, .. } = &self.memory;
+        let bundle = offered.document.bundle();
+        let theirs = bundle.authorities().digest();
+        match (*sequence, bundle.sequence()) {
+            _ if self.authorities.is_none() || self.configured.urls().len() < 2 => false,
+            (Some(ours), Some(theirs)) => theirs < ours && routes.lags(offered.url, theirs),
+            (None, None) => {
+                routes.is_another(offered.url) && *contents != Some(theirs) && self.past.had_contents(&theirs)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// A document, and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offered<'a> {
+    pub(crate) document: &'a BundleDocument,
+    /// The configured URL at which its fetch began.
+    pub(crate) url: &'a str,
 }
 
 /// What acceptance remembers from document to document, also across a restart.
@@ -51,6 +89,8 @@ pub(crate) struct Memory {
     pub(crate) noticed: BTreeMap<AuthorityId, Timestamp>,
     /// What the latest document emptied, if a second one has to agree.
     pub(crate) emptied: Option<Emptied>,
+    /// What each URL served.
+    pub(crate) routes: Routes,
 }
 
 /// What documents empty, and since when without a break.
@@ -98,11 +138,11 @@ pub(crate) struct Judgement {
 pub(crate) fn judge(
     relationship: &FederationRelationship,
     accepted: &Accepted,
-    offered: &BundleDocument,
+    offered: &Offered<'_>,
     owners: &KeyOwners,
     now: Timestamp,
 ) -> Result<Judgement, Refusal> {
-    let bundle = offered.bundle();
+    let bundle = offered.document.bundle();
     refuse(&relationship.trust_domain, accepted, bundle)?;
     let withheld = reused(&relationship.trust_domain, bundle, owners);
     let is_withheld = |id: &AuthorityId| withheld.iter().any(|reused| reused.id == *id);
@@ -117,16 +157,22 @@ pub(crate) fn judge(
         noticed: accepted.memory.noticed.clone(),
         emptied: None,
     };
-    if let Some(hold) = order(accepted, bundle.sequence(), &usable) {
+    let hold = disagrees(accepted, offered).or_else(|| order(accepted, bundle.sequence(), &usable));
+    if let Some(hold) = hold {
         return Ok(waiting(hold));
     }
     let by_us = |reason: &IgnoreReason| !reason.is_kept() && !reason.is_ordered_by_standard();
-    let refused_by_us = !withheld.is_empty() || offered.ignored().iter().any(|element| by_us(&element.reason));
+    let refused_by_us = !withheld.is_empty() || offered.document.ignored().iter().any(|element| by_us(&element.reason));
     if refused_by_us && usable.is_empty() {
         return Ok(waiting(Hold::AllRefused));
     }
-    if accepted.endpoint_changed {
-        return Ok(waiting(Hold::EndpointChanged));
+    let agrees = accepted.authorities.as_ref() == Some(&usable);
+    match accepted.standing(offered.url) {
+        Standing::Known => {}
+        Standing::Added if agrees => {}
+        Standing::Added | Standing::Replaced => {
+            return Ok(waiting(Hold::EndpointChanged { url: offered.url.to_owned() }));
+        }
     }
     let reused_number = bundle.sequence().is_some() && bundle.sequence() == accepted.memory.sequence;
     let other_contents = accepted.memory.contents.is_some_and(|contents| contents != bundle.authorities().digest());
@@ -155,6 +201,17 @@ fn refuse(trust_domain: &TrustDomain, accepted: &Accepted, bundle: &Bundle) -> R
 /// The part of step 3 that concerns single keys.
 fn reused(trust_domain: &TrustDomain, bundle: &Bundle, owners: &KeyOwners) -> Vec<Reused> {
     bundle.authorities().iter().filter_map(|authority| owners.reused(trust_domain, authority)).collect()
+}
+
+/// Other keys under the accepted number are a publisher's fault where they come from one URL (SEQ-06), and an alarm
+/// where another URL serves them.
+fn disagrees(accepted: &Accepted, offered: &Offered<'_>) -> Option<Hold> {
+    let Memory { sequence, contents, routes, .. } = &accepted.memory;
+    let bundle = offered.document.bundle();
+    let other_keys = *contents != Some(bundle.authorities().digest());
+    let sequence = bundle.sequence().filter(|offered| *sequence == Some(*offered) && other_keys)?;
+    let other = routes.served_by.clone().filter(|_| routes.is_another(offered.url))?;
+    Some(Hold::EndpointsDisagree { sequence, url: offered.url.to_owned(), other })
 }
 
 /// Step 4: orders a document against what was accepted (Federation §4.2, SEQ-04 to SEQ-06).

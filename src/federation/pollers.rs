@@ -16,6 +16,7 @@ use crate::store::records::{Origin, StoredRelationship};
 
 use super::known::Known;
 use super::order::Order;
+use super::parameters::Parameters;
 use super::poller::{Poller, Progressed, Shared};
 use super::relationship::FederationRelationship;
 
@@ -220,23 +221,23 @@ impl Pollers {
         stored: Option<StoredRelationship>,
     ) -> Result<Known, StoreError> {
         let domain = &relationship.trust_domain;
-        let parameters = relationship.endpoint.parameters();
+        let parameters = Parameters::of(&relationship.endpoint);
         let (known, now) = match stored {
             Some(stored) => {
                 let history = self.shared.store.history(domain, None, HISTORY).await?;
                 (Known::restore(stored, &history), self.shared.clock.now())
             }
             None => {
-                let created = self.shared.store.create(domain, &parameters).await?;
+                let created = self.shared.store.create(domain, &parameters.to_string()).await?;
                 info!(trust_domain = %domain, url = %relationship.endpoint.url, profile = relationship.endpoint.profile.as_str(), "relationship begins");
                 (Known::begin(created), self.shared.clock.now())
             }
         };
-        let known = known.under(&parameters);
+        let known = known.under(parameters);
         let Some(bootstrap) = relationship.bootstrap.as_ref().filter(|_| known.bundle.is_none()) else {
             return Ok(known);
         };
-        let next = Known { endpoint: parameters, ..known.bootstrapped(bootstrap, now) };
+        let next = known.bootstrapped(bootstrap, now);
         self.shared.store.commit(&known.commit(&next, domain, Origin::Bootstrap, now)).await?;
         info!(trust_domain = %domain, revision = next.revision, "bootstrap bundle accepted");
         Ok(next)

@@ -12,7 +12,7 @@ use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::snapshot::DomainTrust;
 
-use super::acceptance::{self, Accepted};
+use super::acceptance::{self, Accepted, Offered};
 use super::endpoint_client::{Authentication, Body, EndpointClient, FetchError, FetchRecord, Request};
 use super::ownership::KeyOwners;
 use super::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl, FederationRelationship};
@@ -38,7 +38,7 @@ impl Probing {
     pub(crate) async fn probe(&self, client: &EndpointClient) -> Probe {
         let web = EndpointProfile::HttpsWeb { roots: self.roots.clone() };
         let endpoint = self.endpoint(web.clone());
-        let (record, looked) = fetch(client, &endpoint, Authentication::Nothing).await;
+        let (record, looked) = fetch(client, &endpoint, &self.url, Authentication::Nothing).await;
         let endpoint_id = record.shown.as_ref().and_then(|shown| shown.leaf.svid_uri()?.parse::<SpiffeId>().ok());
         let read = looked.as_ref().map_err(Problem::of_fetch).and_then(|(bytes, _)| {
             let name = endpoint_id.as_ref().map_or_else(nobody, |id| id.trust_domain().clone());
@@ -76,7 +76,7 @@ impl Probing {
 
     async fn by_web(&self, client: &EndpointClient, endpoint: &BundleEndpoint) -> ProfileOutcome {
         let outcome = match client.authentication(&endpoint.profile, None) {
-            Ok(authentication) => fetch(client, endpoint, authentication).await.1.map(drop),
+            Ok(authentication) => fetch(client, endpoint, &self.url, authentication).await.1.map(drop),
             Err(error) => Err(error),
         };
         ProfileOutcome {
@@ -111,7 +111,7 @@ impl Probing {
             (Some(id), Some(bundle)) => {
                 let endpoint = self.endpoint(EndpointProfile::HttpsSpiffe { endpoint_id: id.clone() });
                 match client.authentication(&endpoint.profile, Some(&DomainTrust::new(bundle, 0))) {
-                    Ok(authentication) => fetch(client, &endpoint, authentication).await.1.err(),
+                    Ok(authentication) => fetch(client, &endpoint, &self.url, authentication).await.1.err(),
                     Err(error) => Some(error),
                 }
                 .as_ref()
@@ -122,7 +122,13 @@ impl Probing {
     }
 
     fn endpoint(&self, profile: EndpointProfile) -> BundleEndpoint {
-        BundleEndpoint { url: self.url.clone(), profile, redirects: REDIRECTS, allow_link_local: self.allow_link_local }
+        BundleEndpoint {
+            url: self.url.clone(),
+            fallbacks: Vec::new(),
+            profile,
+            redirects: REDIRECTS,
+            allow_link_local: self.allow_link_local,
+        }
     }
 }
 
@@ -144,9 +150,11 @@ impl Probe {
                 );
             }
         }
-        for relationship in relationships.iter().filter(|one| one.endpoint.url.to_string() == self.url) {
-            let outcome = self.of_relationship(client, relationship, &owners, now).await;
-            self.relationships.push(outcome);
+        for relationship in relationships {
+            if let Some(url) = relationship.endpoint.urls().find(|url| url.to_string() == self.url) {
+                let outcome = self.of_relationship(client, relationship, url, &owners, now).await;
+                self.relationships.push(outcome);
+            }
         }
     }
 
@@ -154,6 +162,7 @@ impl Probe {
         &self,
         client: &EndpointClient,
         relationship: &FederationRelationship,
+        url: &EndpointUrl,
         owners: &KeyOwners,
         now: Timestamp,
     ) -> RelationshipOutcome {
@@ -167,7 +176,7 @@ impl Probe {
         };
         let trust = bootstrap.clone().map(|bundle| DomainTrust::new(bundle, 0));
         let fetched = match client.authentication(&endpoint.profile, trust.as_ref()) {
-            Ok(authentication) => fetch(client, endpoint, authentication).await.1,
+            Ok(authentication) => fetch(client, endpoint, url, authentication).await.1,
             Err(error) => Err(error),
         };
         let document = match fetched.as_ref().map(|(bytes, _)| BundleDocument::parse(trust_domain, bytes)) {
@@ -179,7 +188,8 @@ impl Probe {
             authorities: bootstrap.as_ref().map(|bundle| bundle.authorities().clone()),
             ..Accepted::default()
         };
-        match acceptance::judge(relationship, &accepted, &document, owners, now) {
+        match acceptance::judge(relationship, &accepted, &Offered { document: &document, url: &self.url }, owners, now)
+        {
             Err(refusal) => outcome("refused", 0, vec![Problem::new(refusal.code(), &refusal)]),
             Ok(judgement) => {
                 let withheld = judgement.withheld.iter().map(|reused| Problem::new(reused.code(), reused));
@@ -195,9 +205,10 @@ impl Probe {
 async fn fetch(
     client: &EndpointClient,
     endpoint: &BundleEndpoint,
+    url: &EndpointUrl,
     authentication: Authentication,
 ) -> (FetchRecord, Result<(Vec<u8>, Option<String>), FetchError>) {
-    let (record, body) = client.fetch(&Request { endpoint, authentication, etag: None }).await;
+    let (record, body) = client.fetch(&Request { endpoint, url, authentication, etag: None }).await;
     let document = body.and_then(|body| match body {
         Body::Document { bytes, etag } => Ok((bytes, etag)),
         Body::NotModified => Err(FetchError::NotModifiedUnasked),

@@ -60,6 +60,8 @@ impl FederationRelationship {
 pub(crate) struct BundleEndpoint {
     /// The URL at which every poll starts (FEC-18).
     pub(crate) url: EndpointUrl,
+    /// Where the same bundle is served besides: asked in this order while those before fail.
+    pub(crate) fallbacks: Vec<EndpointUrl>,
     /// How the endpoint is authenticated.
     pub(crate) profile: EndpointProfile,
     /// Redirects followed per fetch, 0 to 5 (FEC-19).
@@ -69,12 +71,9 @@ pub(crate) struct BundleEndpoint {
 }
 
 impl BundleEndpoint {
-    /// URL, profile and endpoint ID in one text: a bundle accepted under others says nothing for these (REL-10).
-    pub(crate) fn parameters(&self) -> String {
-        match &self.profile {
-            EndpointProfile::HttpsWeb { .. } => format!("https_web {}", self.url),
-            EndpointProfile::HttpsSpiffe { endpoint_id } => format!("https_spiffe {endpoint_id} {}", self.url),
-        }
+    /// All URLs, in the order in which they are asked.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &EndpointUrl> {
+        std::iter::once(&self.url).chain(&self.fallbacks)
     }
 }
 

@@ -68,7 +68,7 @@ impl EndpointClient {
     /// Fetches once, within the total limit. The record is filled as far as the fetch got.
     pub(crate) async fn fetch(&self, request: &Request<'_>) -> (FetchRecord, Result<Body, FetchError>) {
         let started = Instant::now();
-        let mut record = FetchRecord::new(&request.endpoint.url);
+        let mut record = FetchRecord::new(request.url);
         let result = match timeout(self.limits.total, self.follow(request, &mut record)).await {
             Ok(result) => result,
             Err(_) => Err(FetchError::TimedOut { stage: record.stage(), limit: self.limits.total }),
@@ -79,7 +79,7 @@ impl EndpointClient {
 
     /// From the configured URL (FEC-18) along redirects to an answer.
     async fn follow(&self, request: &Request<'_>, record: &mut FetchRecord) -> Result<Body, FetchError> {
-        let mut visited = vec![request.endpoint.url.clone()];
+        let mut visited = vec![request.url.clone()];
         let mut reachable = Reachable { configured: None, allow_link_local: request.endpoint.allow_link_local };
         loop {
             let url = &visited[visited.len() - 1];
@@ -117,8 +117,10 @@ impl Default for ClientLimits {
 /// One fetch to make.
 #[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
-    /// Where.
+    /// On what terms.
     pub(crate) endpoint: &'a BundleEndpoint,
+    /// Which of its URLs.
+    pub(crate) url: &'a EndpointUrl,
     /// How it proves itself; see [`EndpointClient::authentication`].
     pub(crate) authentication: Authentication,
     /// Entity tag of the document that we hold, for a conditional request.

@@ -45,7 +45,7 @@ impl Fetch {
     fn new(peer: &Peer, profile: EndpointProfile, trust: Option<DomainTrust>) -> Self {
         let url = peer.url("localhost", "/").parse().unwrap();
         let client = EndpointClient::new(limits(), roots(&[]), Arc::new(DefaultTimeProvider));
-        let endpoint = BundleEndpoint { url, profile, redirects: 5, allow_link_local: false };
+        let endpoint = BundleEndpoint { url, fallbacks: Vec::new(), profile, redirects: 5, allow_link_local: false };
         let fetch = Self { client, endpoint, trust };
         fetch.knowing(&[("localhost", "127.0.0.1")])
     }
@@ -69,7 +69,7 @@ impl Fetch {
 
     async fn run_with(&self, etag: Option<&str>) -> (FetchRecord, Result<Body, FetchError>) {
         let authentication = self.client.authentication(&self.endpoint.profile, self.trust.as_ref()).unwrap();
-        self.client.fetch(&Request { endpoint: &self.endpoint, authentication, etag }).await
+        self.client.fetch(&Request { endpoint: &self.endpoint, url: &self.endpoint.url, authentication, etag }).await
     }
 
     async fn error(&self) -> FetchError {

@@ -1,0 +1,237 @@
+//! One poll: which URLs are asked, and what comes of their answers.
+
+use tracing::warn;
+
+use crate::federation::acceptance::{self, Offered};
+use crate::federation::announce;
+use crate::federation::endpoint_client::{Authentication, Body, FetchError, FetchRecord, Request};
+use crate::federation::outcome::{PollError, PollOutcome};
+use crate::federation::parameters::Standing;
+use crate::federation::relationship::EndpointUrl;
+use crate::federation::status::ErrorStatus;
+use crate::federation::timestamp::Timestamp;
+use crate::spiffe::document::BundleDocument;
+use crate::store::records::Origin;
+
+use super::Poller;
+
+/// An entity tag of one URL, never sent to another.
+#[derive(Clone, Debug)]
+pub(super) struct EntityTag {
+    pub(super) tag: String,
+    /// Times in a row that its word was taken.
+    uses: u32,
+}
+
+/// What a URL answered.
+enum Answer {
+    /// The document with this tag, still.
+    NotModified(EntityTag),
+    Document(BundleDocument, Option<String>),
+}
+
+impl Poller {
+    /// Asks the URLs in order, from the first, until one brings a document.
+    pub(super) async fn poll(&mut self) {
+        self.record_attempt().await;
+        let authentication = match self.authentication() {
+            Ok(authentication) => authentication,
+            Err(error) => {
+                self.count(error.code());
+                return self.fail(error).await;
+            }
+        };
+        let relationship = self.relationship.clone();
+        let mut failure = None;
+        for url in relationship.endpoint.urls() {
+            match self.ask(url, &authentication).await {
+                Ok(outcome) => return self.meet_added(&outcome).await,
+                Err(error) if error.is_failed_fetch() => _ = failure.get_or_insert(error),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        if let Some(error) = failure {
+            self.fail(error).await;
+        }
+    }
+
+    async fn record_attempt(&mut self) {
+        let attempt = self.shared.clock.now();
+        self.known.progress.last_attempt = Some(attempt);
+        let unchanged = self.known.clone();
+        if let Err(error) = self.save(unchanged, Origin::Fetch, attempt).await {
+            warn!(trust_domain = %self.relationship.trust_domain, code = error.code(), %error, "attempt not recorded");
+        }
+    }
+
+    /// Fetches from one URL and judges what comes.
+    async fn ask(&mut self, url: &EndpointUrl, authentication: &Authentication) -> Result<PollOutcome, PollError> {
+        let etag = self.etags.remove(&url.to_string()).filter(|etag| etag.uses < CONDITIONAL_POLLS);
+        let (record, answer) = self.fetch(url, authentication, etag).await;
+        let outcome = match answer {
+            Ok(Answer::NotModified(etag)) => self.confirm(&record, etag).await,
+            Ok(Answer::Document(document, tag)) => self.consider(&record, &document, tag).await,
+            Err(error) => Err(error),
+        };
+        self.told(&record, &outcome);
+        outcome
+    }
+
+    /// One request, conditional with an entity tag.
+    async fn fetch(
+        &self,
+        url: &EndpointUrl,
+        authentication: &Authentication,
+        etag: Option<EntityTag>,
+    ) -> (FetchRecord, Result<Answer, PollError>) {
+        let tag = etag.as_ref().map(|etag| etag.tag.as_str());
+        let authentication = authentication.clone();
+        let request = Request { endpoint: &self.relationship.endpoint, url, authentication, etag: tag };
+        let (record, body) = self.shared.client.fetch(&request).await;
+        let answer = match (body, etag) {
+            (Ok(Body::Document { bytes, etag }), _) => BundleDocument::parse(&self.relationship.trust_domain, &bytes)
+                .map(|document| Answer::Document(document, etag))
+                .map_err(PollError::from),
+            (Ok(Body::NotModified), Some(etag)) => Ok(Answer::NotModified(etag)),
+            (Ok(Body::NotModified), None) => Err(FetchError::NotModifiedUnasked.into()),
+            (Err(error), _) => Err(error.into()),
+        };
+        (record, answer)
+    }
+
+    /// Logs, counts and remembers how a fetch ended.
+    fn told(&mut self, record: &FetchRecord, outcome: &Result<PollOutcome, PollError>) {
+        let now = self.shared.clock.now();
+        announce::fetched(&self.relationship.trust_domain, record, outcome.as_ref().map(PollOutcome::code));
+        self.count(outcome.as_ref().map_or_else(PollError::code, PollOutcome::code));
+        let error = outcome.as_ref().err().map(|error| error_status(error, now));
+        self.known.accepted.memory.routes.asked(&record.url, error, now);
+    }
+
+    /// The URL answered that nothing changed.
+    async fn confirm(&mut self, record: &FetchRecord, etag: EntityTag) -> Result<PollOutcome, PollError> {
+        let now = self.shared.clock.now();
+        let fresh = self.is_fresh(record);
+        let next = self.known.unchanged(&record.url, now, fresh);
+        self.save(next, Origin::Fetch, now).await?;
+        self.etags.insert(record.url.clone(), EntityTag { uses: etag.uses + 1, ..etag });
+        Ok(PollOutcome::unchanged(fresh))
+    }
+
+    /// The URL served a document.
+    pub(super) async fn consider(
+        &mut self,
+        record: &FetchRecord,
+        document: &BundleDocument,
+        tag: Option<String>,
+    ) -> Result<PollOutcome, PollError> {
+        let now = self.shared.clock.now();
+        let offered = Offered { document, url: &record.url };
+        let judgement = match self.judge(&offered, now) {
+            Ok(judgement) => judgement,
+            Err(error) => {
+                self.known = self.known.saw(&record.url, document.bundle());
+                self.etags.clear();
+                return Err(error);
+            }
+        };
+        let fresh = self.is_fresh(record);
+        let next = self.known.judged(&offered, &judgement, now, fresh);
+        let whole = judgement.hold.is_none() && judgement.confirms && judgement.withheld.is_empty();
+        self.save(next, Origin::Fetch, now).await?;
+        match tag.filter(|_| whole && judgement.accept.is_none()) {
+            Some(tag) => _ = self.etags.insert(record.url.clone(), EntityTag { tag, uses: 0 }),
+            // What other URLs served before says nothing of what is accepted or waits now.
+            None => self.etags.clear(),
+        }
+        for element in document.ignored() {
+            self.shared.counters.elements.count(&self.relationship.trust_domain, element.reason.code());
+        }
+        if judgement.sequence_reused {
+            self.count("sequence-reused");
+            warn!(trust_domain = %self.relationship.trust_domain, code = "sequence-reused", "the peer changed its bundle under the same sequence");
+        }
+        Ok(PollOutcome::of(&judgement, fresh))
+    }
+
+    fn judge(&self, offered: &Offered<'_>, now: Timestamp) -> Result<acceptance::Judgement, PollError> {
+        let accepted = &self.known.accepted;
+        if accepted.is_ahead_of(offered) {
+            return Err(match (accepted.memory.sequence, offered.document.bundle().sequence()) {
+                (Some(accepted), Some(offered)) => PollError::Behind { accepted, offered },
+                _ => PollError::BehindUnnumbered,
+            });
+        }
+        let judge = |owners: &_| acceptance::judge(&self.relationship, accepted, offered, owners, now);
+        Ok(self.shared.feed.with_owners(judge)?)
+    }
+
+    /// Asks one of the URLs that were added since, if there is one, so that it is known when it is needed. What it
+    /// serves is compared, and changes nothing.
+    async fn meet_added(&mut self, outcome: &PollOutcome) {
+        if !matches!(outcome, PollOutcome::Accepted | PollOutcome::Unchanged | PollOutcome::Cached) {
+            return;
+        }
+        let relationship = self.relationship.clone();
+        let is_added = |url: &&EndpointUrl| self.known.accepted.standing(&url.to_string()) == Standing::Added;
+        let Some(url) = relationship.endpoint.urls().find(is_added) else { return };
+        let Ok(authentication) = self.authentication() else { return };
+        let (record, answer) = self.fetch(url, &authentication, None).await;
+        let outcome = match answer {
+            Ok(Answer::Document(document, _)) => self.meet(&record, &document).await,
+            Ok(Answer::NotModified(_)) => return,
+            Err(error) => Err(error),
+        };
+        self.told(&record, &outcome);
+    }
+
+    async fn meet(&mut self, record: &FetchRecord, document: &BundleDocument) -> Result<PollOutcome, PollError> {
+        let bundle = document.bundle();
+        let domain = &self.relationship.trust_domain;
+        let usable = self.shared.feed.with_owners(|owners| bundle.retain(|one| owners.reused(domain, one).is_none()));
+        let next = match self.known.accepted.authorities.as_ref() == Some(usable.authorities()) {
+            true => self.known.met(&record.url, bundle),
+            false => self.known.saw(&record.url, bundle),
+        };
+        self.save(next, Origin::Fetch, self.shared.clock.now()).await?;
+        Ok(PollOutcome::Compared)
+    }
+
+    async fn fail(&mut self, error: PollError) {
+        let now = self.shared.clock.now();
+        let failed = self.known.failed(error_status(&error, now));
+        if let Err(error) = self.save(failed.clone(), Origin::Fetch, now).await {
+            tracing::error!(trust_domain = %self.relationship.trust_domain, code = error.code(), %error, "failed poll not recorded");
+            self.show(failed);
+        }
+    }
+
+    /// What the endpoint has to prove: only the latest accepted bundle counts, never the configured one (FEC-11).
+    fn authentication(&self) -> Result<Authentication, PollError> {
+        if self.known.needs_bootstrap(&self.relationship, self.shared.clock.now()) {
+            return Err(PollError::NeedsBootstrap);
+        }
+        let snapshot = self.shared.feed.snapshot();
+        let trust = snapshot.domain(&self.relationship.trust_domain);
+        Ok(self.shared.client.authentication(&self.relationship.endpoint.profile, trust.map(|trust| &**trust))?)
+    }
+
+    /// An answer that a cache kept for longer than the hint says nothing about now.
+    fn is_fresh(&self, record: &FetchRecord) -> bool {
+        record.age.is_none_or(|age| age <= self.interval())
+    }
+
+    fn count(&self, code: &'static str) {
+        self.shared.counters.polls.count(&self.relationship.trust_domain, code);
+    }
+}
+
+fn error_status(error: &PollError, at: Timestamp) -> ErrorStatus {
+    ErrorStatus { code: error.code().to_owned(), detail: error.to_string(), at }
+}
+
+/// Conditional polls of a URL in a row before one that takes no entity tag's word for anything.
+const CONDITIONAL_POLLS: u32 = 7;
