@@ -10,6 +10,7 @@ use crate::store::records::Origin;
 use super::endpoint_client::FetchRecord;
 use super::known::Known;
 use super::outcome::PollError;
+use super::routes::Disagreement;
 
 /// One record per attempt, for later forensics (FEC-28). `outcome` is the code of a success.
 pub(crate) fn fetched(domain: &TrustDomain, record: &FetchRecord, outcome: Result<&str, &PollError>) {
@@ -31,6 +32,13 @@ pub(crate) fn fetched(domain: &TrustDomain, record: &FetchRecord, outcome: Resul
 pub(crate) fn changed(domain: &TrustDomain, old: &Known, new: &Known, origin: Origin) {
     if new.revision != old.revision {
         accepted(domain, old, new, origin);
+    }
+    let (before, now) = (&old.accepted.memory.routes, &new.accepted.memory.routes);
+    for Disagreement { sequence, urls: [one, two] } in now.disagreements() {
+        let known = before.disagreements().iter().any(|known| known.urls == [one.as_str(), two.as_str()]);
+        if !known {
+            error!(trust_domain = %domain, code = "endpoints-disagree", sequence, one, two, "other keys under one sequence");
+        }
     }
     for held in new.held.iter().filter(|held| !old.held.iter().any(|before| before.digest == held.digest)) {
         warn!(trust_domain = %domain, code = held.code, digest = %held.digest, reason = held.detail, "document held");

@@ -44,6 +44,13 @@ pub(crate) struct Latest {
     pub(crate) digest: Fingerprint,
 }
 
+/// Two URLs with other keys under the same number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Disagreement {
+    pub(crate) sequence: u64,
+    pub(crate) urls: [String; 2],
+}
+
 impl Routes {
     pub(crate) fn get(&self, url: &str) -> Option<&Route> {
         self.routes.get(url)
@@ -85,6 +92,18 @@ impl Routes {
         let own = self.get(url).and_then(|route| route.highest);
         self.is_another(url) && own.is_none_or(|highest| highest <= sequence)
     }
+
+    /// Each two URLs whose latest documents have the same number and other keys.
+    pub(crate) fn disagreements(&self) -> Vec<Disagreement> {
+        let numbered = |(url, route): (&String, &Route)| {
+            let latest = route.latest?;
+            Some((url.clone(), latest.sequence?, latest.contents))
+        };
+        let numbered: Vec<_> = self.routes.iter().filter_map(numbered).collect();
+        let pairs = numbered.iter().enumerate().flat_map(|(at, one)| numbered[..at].iter().map(move |two| (two, one)));
+        let disagree = pairs.filter(|(one, two)| one.1 == two.1 && one.2 != two.2);
+        disagree.map(|(one, two)| Disagreement { sequence: one.1, urls: [one.0.clone(), two.0.clone()] }).collect()
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +129,24 @@ mod tests {
             let mut routes = Routes { served_by: served_by.map(str::to_owned), ..Routes::default() };
             seen.iter().for_each(|sequence| routes.served("2", &bundle(*sequence, 1)));
             assert_eq!(routes.lags("2", 7), lags, "{name}");
+        }
+    }
+
+    #[test]
+    fn seq_06_other_keys_under_the_same_number_disagree() {
+        for (name, one, two, expected) in [
+            ("same", (7, 1), (7, 1), None),
+            ("other number", (7, 1), (8, 2), None),
+            ("other keys", (7, 1), (7, 2), Some(7)),
+        ] {
+            let mut routes = Routes::default();
+            routes.served("1", &bundle(6, 3));
+            routes.served("1", &bundle(one.0, one.1));
+            routes.served("2", &bundle(two.0, two.1));
+            routes.asked("3", None, Timestamp::default());
+            let found = routes.disagreements();
+            assert_eq!(found.iter().map(|found| found.sequence).next(), expected, "{name}");
+            assert!(found.iter().all(|found| found.urls == ["1", "2"]), "{name}: {found:?}");
         }
     }
 }

@@ -9,9 +9,11 @@ use crate::spiffe::document::render::digest;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::records::HeldDocument;
 
+use super::acceptance::Accepted;
+use super::parameters::Standing;
 use super::poller::Progressed;
 use super::relationship::{EndpointProfile, FederationRelationship};
-use super::status::{HeldStatus, RelationshipStatus, Warning};
+use super::status::{HeldStatus, RelationshipStatus, UrlStatus, Warning};
 use super::timestamp::Timestamp;
 use super::warnings;
 
@@ -32,10 +34,13 @@ pub(crate) fn status(
     };
     let interval = relationship.poll.interval(progress.refresh_hint.map(Duration::from_secs));
     let of_peer = authorities.map(|authorities| warnings::of_peer(authorities, interval, now)).unwrap_or_default();
-    let warnings = warnings::of_policy(&relationship.policy).into_iter().chain(of_peer).collect();
+    let of_routes = warnings::of_routes(&known.accepted, progress);
+    let warnings = warnings::of_policy(&relationship.policy).into_iter().chain(of_routes).chain(of_peer).collect();
     RelationshipStatus {
         trust_domain: relationship.trust_domain.clone(),
         endpoint_url: relationship.endpoint.url.to_string(),
+        urls: relationship.endpoint.urls().map(|url| url_status(url.to_string(), &known.accepted)).collect(),
+        served_by: known.accepted.memory.routes.served_by.clone(),
         profile: relationship.endpoint.profile.as_str().to_owned(),
         endpoint_spiffe_id,
         change_control: relationship.change_control,
@@ -76,6 +81,17 @@ pub(crate) fn claims(all: &[RelationshipStatus]) -> BTreeMap<TrustDomain, Vec<Wa
         }
     }
     claims
+}
+
+fn url_status(url: String, accepted: &Accepted) -> UrlStatus {
+    let route = accepted.memory.routes.get(&url).cloned().unwrap_or_default();
+    UrlStatus {
+        known: accepted.standing(&url) == Standing::Known,
+        sequence: route.latest.and_then(|latest| latest.sequence),
+        last_asked: route.asked,
+        last_error: route.error,
+        url,
+    }
 }
 
 fn held_status(held: &HeldDocument, accepted: Option<&Authorities>) -> HeldStatus {

@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::federation::relationship::ChangeControl;
 use crate::federation::status::{
-    AuthoritySummary, ErrorStatus, HeldStatus, IgnoredStatus, RelationshipState, RelationshipStatus, Warning,
-    WithheldAuthority,
+    AuthoritySummary, ErrorStatus, HeldStatus, IgnoredStatus, RelationshipState, RelationshipStatus, UrlStatus,
+    Warning, WithheldAuthority,
 };
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::public_key::Fingerprint;
@@ -129,6 +129,14 @@ pub(super) fn relationship(full: bool) -> RelationshipStatus {
     RelationshipStatus {
         trust_domain: "b.example".parse().unwrap(),
         endpoint_url: "https://b.example/".into(),
+        urls: vec![UrlStatus {
+            url: "https://b.example/".into(),
+            known: true,
+            sequence: full.then_some(7),
+            last_asked: full.then_some(at),
+            last_error: full.then(|| ErrorStatus { code: code.clone(), detail: detail.clone(), at }),
+        }],
+        served_by: full.then(|| "https://b.example/".into()),
         profile: "https_spiffe".into(),
         endpoint_spiffe_id: full.then(|| "spiffe://b.example/comity".into()),
         change_control: ChangeControl::Manual,

@@ -33,6 +33,7 @@ mod process;
 mod publish;
 mod publisher;
 mod readers;
+mod routes;
 mod scripted;
 mod seeded;
 mod sequence;
