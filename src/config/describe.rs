@@ -84,6 +84,7 @@ fn relationship(relationship: &FederationRelationship) -> String {
         ChangeControl::Overlapping => "overlapping",
         ChangeControl::Manual => "manual",
     };
+    let control = if relationship.two_routes { format!("{control} by two routes") } else { control.to_owned() };
     let stale = relationship.maximum_staleness.map_or_else(|| "never".into(), |age| format!("after {}", text(age)));
     let urls: Vec<_> = endpoint.urls().map(ToString::to_string).collect();
     let policy = Some(policy::shown(&relationship.policy)).filter(|said| !said.is_empty());

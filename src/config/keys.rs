@@ -30,6 +30,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "bootstrap_bundle",
             "root_certificates",
             "change_control",
+            "two_routes",
             "key_notice",
             "maximum_staleness",
             "minimum_interval",
@@ -57,7 +58,6 @@ const LATER: &[(&str, &str)] = &[
     ("bootstrap_pin", "bootstrap by a pinned authority; give a bootstrap_bundle"),
     ("endpoint_host_speaks_for_domain", "chained trust, an endpoint in another trust domain"),
     ("proxy", "a proxy to reach the endpoint"),
-    ("two_routes", "a second route to the same bundle"),
 ];
 
 /// Finds keys that nothing would read.

@@ -66,6 +66,7 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
     let fallbacks = fallback_urls(section, url.as_ref());
     let profile = profile(section, trust_domain.as_ref());
     let change_control = change_control(section);
+    let two_routes = two_routes(section, fallbacks.as_deref());
     let key_notice = section.duration("key_notice", Duration::from_secs(1)..=30 * DAY);
     let poll = poll(section);
     let maximum_staleness = maximum_staleness(section, poll);
@@ -88,6 +89,7 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
         endpoint,
         bootstrap,
         change_control: change_control?,
+        two_routes: two_routes?,
         key_notice,
         maximum_staleness: maximum_staleness?,
         poll: poll?,
@@ -204,6 +206,15 @@ fn change_control(section: &Section<'_>) -> Option<ChangeControl> {
         ("manual", ChangeControl::Manual),
     ];
     section.one_of("change_control", &words)
+}
+
+/// Whether a new key has to be at two URLs, of which there must be two then.
+fn two_routes(section: &Section<'_>, fallbacks: Option<&[EndpointUrl]>) -> Option<bool> {
+    let two_routes = section.boolean("two_routes")?;
+    if two_routes && fallbacks.is_some_and(<[_]>::is_empty) {
+        section.refuse("two_routes", "needs a second URL of the same bundle, in fallback_urls");
+    }
+    Some(two_routes)
 }
 
 fn poll(section: &Section<'_>) -> Option<PollPolicy> {

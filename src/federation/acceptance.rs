@@ -71,6 +71,39 @@ pub(crate) struct Offered<'a> {
     pub(crate) document: &'a BundleDocument,
     /// The configured URL at which its fetch began.
     pub(crate) url: &'a str,
+    /// What another URL serves at the same time.
+    pub(crate) second: Second<'a>,
+}
+
+/// What another URL has to say of new keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Second<'a> {
+    /// One URL is enough.
+    NotNeeded,
+    /// No other URL brought anything that counts, for this reason.
+    Missing(&'a str),
+    /// It serves this.
+    Serves(&'a str, &'a Bundle),
+}
+
+impl Offered<'_> {
+    /// Why a new authority doesn't count by what the second URL says. A number that both have for other keys makes
+    /// neither of them right.
+    fn lacks(&self, authority: &Authority) -> Option<Hold> {
+        let bundle = self.document.bundle();
+        match self.second {
+            Second::NotNeeded => None,
+            Second::Missing(reason) => Some(Hold::SecondRoute { lacking: reason.to_owned() }),
+            Second::Serves(other, theirs) => match bundle.sequence().filter(|_| theirs.sequence() == bundle.sequence())
+            {
+                Some(sequence) if theirs.authorities().digest() != bundle.authorities().digest() => {
+                    Some(Hold::EndpointsDisagree { sequence, url: self.url.to_owned(), other: other.to_owned() })
+                }
+                _ if theirs.authorities().contains(&authority.id()) => None,
+                _ => Some(Hold::SecondRoute { lacking: format!("{other} lacks {}", authority.id()) }),
+            },
+        }
+    }
 }
 
 /// What acceptance remembers from document to document, also across a restart.
@@ -177,7 +210,8 @@ pub(crate) fn judge(
     let reused_number = bundle.sequence().is_some() && bundle.sequence() == accepted.memory.sequence;
     let other_contents = accepted.memory.contents.is_some_and(|contents| contents != bundle.authorities().digest());
     let hint = bundle.refresh_hint();
-    let offer = Offer { relationship, accepted, usable: &usable, withheld: &withheld, refused_by_us, hint, now };
+    let offer =
+        Offer { relationship, accepted, offered, usable: &usable, withheld: &withheld, refused_by_us, hint, now };
     Ok(Judgement { sequence_reused: reused_number && other_contents, withheld: withheld.clone(), ..offer.judge() })
 }
 
@@ -240,6 +274,7 @@ fn order(accepted: &Accepted, offered: Option<u64>, usable: &Authorities) -> Opt
 struct Offer<'a> {
     relationship: &'a FederationRelationship,
     accepted: &'a Accepted,
+    offered: &'a Offered<'a>,
     usable: &'a Authorities,
     withheld: &'a [Reused],
     /// We refused some of the document's keys: a type that has none left has not been revoked by its owner.
@@ -256,7 +291,7 @@ impl Offer<'_> {
             |authority: &Authority| *self.accepted.memory.noticed.get(&authority.id()).unwrap_or(&self.now);
         let (mut ready, mut pending) = (Vec::new(), Vec::new());
         for authority in &diff.added {
-            match self.waits(first_seen(authority)) {
+            match self.offered.lacks(authority).or_else(|| self.waits(first_seen(authority))) {
                 None => ready.push(authority),
                 Some(hold) => pending.push((authority, hold)),
             }

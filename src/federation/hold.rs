@@ -31,6 +31,8 @@ pub(crate) enum Hold {
          one of the two in hand"
     )]
     EndpointsDisagree { sequence: u64, url: String, other: String },
+    #[error("new authorities count once two of the URLs serve them: {lacking}")]
+    SecondRoute { lacking: String },
     #[error("change control is manual: new authorities wait for approval")]
     ApprovalRequired,
     #[error("no authority accepted for 24 h or since bootstrap remains beside the new ones")]
@@ -49,6 +51,7 @@ impl Hold {
             Self::AllRefused => "all-refused",
             Self::EndpointChanged { .. } => "endpoint-changed",
             Self::EndpointsDisagree { .. } => "endpoints-disagree",
+            Self::SecondRoute { .. } => "second-route",
             Self::ApprovalRequired => "approval-required",
             Self::NoOverlap => "no-overlap",
             Self::KeyNotice { .. } => "key-notice",

@@ -1,5 +1,6 @@
 //! A look at a bundle endpoint before there is a relationship with it. Nothing of it is trusted, and nothing is kept.
 
+mod rehearsal;
 mod report;
 
 use std::sync::Arc;
@@ -12,11 +13,8 @@ use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::snapshot::DomainTrust;
 
-use super::acceptance::{self, Accepted, Offered};
 use super::endpoint_client::{Authentication, Body, EndpointClient, FetchError, FetchRecord, Request};
-use super::ownership::KeyOwners;
-use super::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl, FederationRelationship};
-use super::timestamp::Timestamp;
+use super::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl};
 
 pub(crate) use self::report::named_by;
 pub(crate) use self::report::{Probe, Problem, ProfileOutcome, RelationshipOutcome, ShownBundle, ShownCertificate};
@@ -128,76 +126,6 @@ impl Probing {
             profile,
             redirects: REDIRECTS,
             allow_link_local: self.allow_link_local,
-        }
-    }
-}
-
-impl Probe {
-    /// Adds what those of `relationships` that have this URL would make of the document as their first one. A running
-    /// service also looks at what it has accepted before, and at keys of domains that it has polled.
-    pub(crate) async fn judge(
-        &mut self,
-        client: &EndpointClient,
-        relationships: &[FederationRelationship],
-        now: Timestamp,
-    ) {
-        let mut owners = KeyOwners::default();
-        for relationship in relationships {
-            if let Some(bundle) = &relationship.bootstrap {
-                owners.set_foreign(
-                    &relationship.trust_domain,
-                    bundle.authorities().iter().map(|authority| (authority, now)),
-                );
-            }
-        }
-        for relationship in relationships {
-            if let Some(url) = relationship.endpoint.urls().find(|url| url.to_string() == self.url) {
-                let outcome = self.of_relationship(client, relationship, url, &owners, now).await;
-                self.relationships.push(outcome);
-            }
-        }
-    }
-
-    async fn of_relationship(
-        &self,
-        client: &EndpointClient,
-        relationship: &FederationRelationship,
-        url: &EndpointUrl,
-        owners: &KeyOwners,
-        now: Timestamp,
-    ) -> RelationshipOutcome {
-        let FederationRelationship { trust_domain, endpoint, bootstrap, .. } = relationship;
-        let outcome = |outcome, trusted, problems| RelationshipOutcome {
-            trust_domain: trust_domain.clone(),
-            profile: endpoint.profile.as_str(),
-            outcome,
-            trusted,
-            problems,
-        };
-        let trust = bootstrap.clone().map(|bundle| DomainTrust::new(bundle, 0));
-        let fetched = match client.authentication(&endpoint.profile, trust.as_ref()) {
-            Ok(authentication) => fetch(client, endpoint, url, authentication).await.1,
-            Err(error) => Err(error),
-        };
-        let document = match fetched.as_ref().map(|(bytes, _)| BundleDocument::parse(trust_domain, bytes)) {
-            Err(error) => return outcome("failed", 0, vec![Problem::of_fetch(error)]),
-            Ok(Err(error)) => return outcome("refused", 0, vec![Problem::new(error.code(), &error)]),
-            Ok(Ok(document)) => document,
-        };
-        let accepted = Accepted {
-            authorities: bootstrap.as_ref().map(|bundle| bundle.authorities().clone()),
-            ..Accepted::default()
-        };
-        match acceptance::judge(relationship, &accepted, &Offered { document: &document, url: &self.url }, owners, now)
-        {
-            Err(refusal) => outcome("refused", 0, vec![Problem::new(refusal.code(), &refusal)]),
-            Ok(judgement) => {
-                let withheld = judgement.withheld.iter().map(|reused| Problem::new(reused.code(), reused));
-                let hold = judgement.hold.iter().map(|hold| Problem::new(hold.code(), hold));
-                let trusted = judgement.accept.or(accepted.authorities).map_or(0, |trusted| trusted.iter().count());
-                let how = if judgement.hold.is_some() { "held" } else { "accepted" };
-                outcome(how, trusted, hold.chain(withheld).collect())
-            }
         }
     }
 }

@@ -246,3 +246,107 @@ async fn rel_10_what_else_an_added_url_brings_is_held_until_a_person_accepts_it(
     assert_eq!((&status["state"], &status["urls"][1]["known"]), (&json!("current"), &json!(true)), "{status:#}");
     assert_eq!(service.verdict(&theirs.svid(WEB)), "accepted");
 }
+
+#[tokio::test]
+async fn two_routes_let_a_new_key_in_once_both_have_it_and_a_removed_one_out_by_either() {
+    let [first, second, third] = [(); 3].map(|()| Ca::of("b.example"));
+    let mirrors = Mirrors::<2>::serving(1, &[&first]).await;
+    mirrors.serve(1, 0, &[&second]);
+    let mut service = Service::with([mirrors.relationship(2).with("two_routes", true)]).await;
+    for when in ["before a restart", "after it"] {
+        let status = service.refresh("b.example").await;
+        assert_eq!((&status["state"], &status["revision"]), (&json!("held"), &Value::Null), "{when}: {status:#}");
+        assert_eq!(status["held"][0]["code"], "second-route", "{when}, the first bundle included");
+        let detail = status["held"][0]["detail"].as_str().unwrap();
+        assert!(detail.contains(&format!("{} lacks x509:", mirrors.url(1))), "{detail}");
+        assert_eq!(service.verdict(&first.svid(WEB)), "unknown-trust-domain", "{when}");
+        service.restart().await;
+    }
+    mirrors.serve(1, 1, &[&first]);
+    let requests = mirrors.requests();
+    assert_eq!(service.refresh("b.example").await["state"], "current");
+    assert_eq!(mirrors.requests(), [requests[0] + 1, requests[1] + 1], "both in one poll");
+    assert_eq!(mirrors.peers[1].connections(), requests[1] + 1, "each over a connection of its own");
+    assert_eq!(service.verdict(&first.svid(WEB)), "accepted");
+
+    // The first URL is ahead with a key, then both have it.
+    mirrors.serve(0, 2, &[&first, &second]);
+    assert_eq!(service.refresh("b.example").await["held"][0]["code"], "second-route");
+    assert_eq!(service.verdict(&second.svid(WEB)), "unknown-authority");
+    mirrors.serve(1, 2, &[&first, &second]);
+    assert_eq!(service.refresh("b.example").await["state"], "current");
+    assert_eq!(service.verdict(&second.svid(WEB)), "accepted");
+
+    // The second one is ahead: what it removes goes, what it adds waits.
+    mirrors.serve(1, 3, &[&second, &third]);
+    let status = service.refresh("b.example").await;
+    assert_eq!(status["held"][0]["code"], "second-route");
+    let verdicts = || [&first, &second, &third].map(|ca| service.verdict(&ca.svid(WEB)));
+    assert_eq!(verdicts(), ["unknown-authority", "accepted", "unknown-authority"]);
+    mirrors.serve(0, 3, &[&second, &third]);
+    assert_eq!(service.refresh("b.example").await["state"], "current");
+    assert_eq!(verdicts(), ["unknown-authority", "accepted", "accepted"]);
+}
+
+#[tokio::test]
+async fn two_routes_of_which_one_fails_confirm_what_is_accepted_and_add_nothing() {
+    let (old, new) = (Ca::of("b.example"), Ca::of("b.example"));
+    let mirrors = Mirrors::<3>::serving(1, &[&old]).await;
+    let service = Service::with([mirrors.relationship(2).with("two_routes", true)]).await;
+    mirrors.fail(0);
+    service.advance(Duration::from_secs(60));
+    let status = service.refresh("b.example").await;
+    assert_eq!((&status["state"], &status["age_seconds"]), (&json!("current"), &json!(0)), "{status:#}");
+    mirrors.serve(1, 2, &[&old, &new]);
+    let status = service.refresh("b.example").await;
+    assert_eq!(status["held"][0]["code"], "second-route");
+    let detail = status["held"][0]["detail"].as_str().unwrap();
+    assert!(detail.contains(&format!("{} does not answer (unexpected-status)", mirrors.url(0))), "{detail}");
+
+    // A third one that nobody knows yet vouches for nothing, not even in the same poll.
+    mirrors.serve(2, 2, &[&old, &new]);
+    service.configure([mirrors.relationship(3).with("two_routes", true)]);
+    service.becomes("b.example", |status| status["urls"][2].is_object()).await;
+    assert_eq!(service.refresh("b.example").await["held"][0]["code"], "second-route");
+    assert_eq!(service.verdict(&new.svid(WEB)), "unknown-authority");
+}
+
+#[tokio::test]
+async fn two_routes_with_other_keys_under_one_number_are_an_alarm_at_each_poll() {
+    let [ours, both, theirs] = [(); 3].map(|()| Ca::of("b.example"));
+    let mirrors = Mirrors::<2>::serving(1, &[&ours]).await;
+    let service = Service::with([mirrors.relationship(2).with("two_routes", true)]).await;
+    mirrors.serve(1, 1, &[&ours, &theirs]);
+    let status = service.refresh("b.example").await;
+    assert_eq!((&status["state"], warnings(&status)), (&json!("current"), vec!["endpoints-disagree"]), "{status:#}");
+    let (_, metrics) = service.operations("/metrics").await;
+    assert!(metrics.contains("code=\"endpoints-disagree\""), "{metrics}");
+
+    mirrors.serve(0, 2, &[&ours, &both]);
+    mirrors.serve(1, 2, &[&ours, &both, &theirs]);
+    let status = service.refresh("b.example").await;
+    assert_eq!(status["held"][0]["code"], "endpoints-disagree", "not even what both have counts");
+    for ca in [&both, &theirs] {
+        assert_eq!(service.verdict(&ca.svid(WEB)), "unknown-authority");
+    }
+    mirrors.serve(1, 2, &[&ours, &both]);
+    assert_eq!(warnings(&service.refresh("b.example").await), [""; 0]);
+    assert_eq!(service.verdict(&both.svid(WEB)), "accepted");
+}
+
+#[tokio::test]
+async fn two_routes_come_before_change_control_and_not_in_its_place() {
+    let (old, new) = (Ca::of("b.example"), Ca::of("b.example"));
+    let mirrors = Mirrors::<2>::serving(1, &[&old]).await;
+    let relationship = mirrors.relationship(2).with("two_routes", true).with("change_control", "manual");
+    let service = Service::with([relationship]).await;
+    assert_eq!(service.status("b.example").await["held"][0]["code"], "approval-required");
+    service.accept_held("b.example").await;
+    mirrors.serve(0, 2, &[&old, &new]);
+    assert_eq!(service.refresh("b.example").await["held"][0]["code"], "second-route");
+    mirrors.serve(1, 2, &[&old, &new]);
+    assert_eq!(service.refresh("b.example").await["held"][0]["code"], "approval-required");
+    assert_eq!(service.verdict(&new.svid(WEB)), "unknown-authority");
+    service.accept_held("b.example").await;
+    assert_eq!(service.verdict(&new.svid(WEB)), "accepted");
+}

@@ -204,7 +204,7 @@ fn each_value_says_what_would_be_right() {
 
 #[test]
 fn later_promises_are_refused_with_the_reason() {
-    for key in ["approvals", "bootstrap_pin", "endpoint_host_speaks_for_domain", "proxy", "two_routes"] {
+    for key in ["approvals", "bootstrap_pin", "endpoint_host_speaks_for_domain", "proxy"] {
         let problems = messages(Folder::new().load(&with(&format!("{key} = true"))));
         assert_eq!(problems[0].0, format!("federation.\"b.example\".{key}"));
         assert!(problems[0].1.starts_with("not supported yet: "), "{problems:?}");
@@ -236,6 +236,7 @@ fn fec_02_03_05_and_id_11_mistakes_of_a_relationship_are_found() {
             "fallback_urls",
             "belongs to one relationship",
         ),
+        ("one route", with("two_routes = true"), "two_routes", "needs a second URL"),
         ("FEC-05", SPIFFE.into(), "endpoint_spiffe_id", "required"),
         ("FEC-06", SPIFFE.into(), "bootstrap_bundle", "required"),
         ("FEC-05", format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://b.example\""), "endpoint_spiffe_id", "has no path"),

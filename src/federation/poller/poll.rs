@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use crate::federation::acceptance::{self, Offered};
+use crate::federation::acceptance::{self, Offered, Second};
 use crate::federation::announce;
 use crate::federation::endpoint_client::{Authentication, Body, FetchError, FetchRecord, Request};
 use crate::federation::outcome::{PollError, PollOutcome};
@@ -31,31 +31,77 @@ enum Answer {
 }
 
 impl Poller {
-    /// Asks the URLs in order, from the first, until one brings a document.
     pub(super) async fn poll(&mut self) {
         self.record_attempt().await;
-        let authentication = match self.authentication() {
-            Ok(authentication) => authentication,
-            Err(error) => {
-                self.count(error.code());
-                return self.fail(error).await;
-            }
+        let outcome = match self.authentication().inspect_err(|error| self.count(error.code())) {
+            Ok(authentication) if self.relationship.two_routes => self.ask_two(&authentication).await,
+            Ok(authentication) => self.ask_one(&authentication).await,
+            Err(error) => Err(error),
         };
+        match outcome {
+            Ok(outcome) => self.meet_added(&outcome).await,
+            Err(error) => self.fail(error).await,
+        }
+    }
+
+    /// Asks the URLs in order, from the first, until one brings a document.
+    async fn ask_one(&mut self, authentication: &Authentication) -> Result<PollOutcome, PollError> {
         let relationship = self.relationship.clone();
-        let mut failure = None;
-        for url in relationship.endpoint.urls() {
-            match self.ask(url, &authentication).await {
-                Ok(outcome) => return self.meet_added(&outcome).await,
-                Err(error) if error.is_failed_fetch() => _ = failure.get_or_insert(error),
-                Err(error) => {
-                    failure = Some(error);
-                    break;
+        let mut outcome = self.ask(&relationship.endpoint.url, authentication).await;
+        for url in &relationship.endpoint.fallbacks {
+            if !outcome.as_ref().is_err_and(PollError::is_failed_fetch) {
+                break;
+            }
+            // Where all fail, the first URL's reason is the one to tell.
+            match self.ask(url, authentication).await {
+                Err(error) if error.is_failed_fetch() => {}
+                answered => outcome = answered,
+            }
+        }
+        outcome
+    }
+
+    /// Asks the known URLs in order until two have brought a document, and judges the newer one by what the other
+    /// says of its new keys. Entity tags would leave open which keys a URL serves, so none is sent.
+    async fn ask_two(&mut self, authentication: &Authentication) -> Result<PollOutcome, PollError> {
+        let relationship = self.relationship.clone();
+        let (mut served, mut failed) = (Vec::new(), Vec::new());
+        let known: Vec<_> = relationship.endpoint.urls().filter(|url| !self.is_added(url)).collect();
+        for url in known {
+            match self.fetch(url, authentication, None).await {
+                (record, Ok(Answer::Document(document, _))) => served.push((record, document)),
+                (_, Ok(Answer::NotModified(_))) => {}
+                (record, Err(error)) => {
+                    let outcome = Err(error);
+                    self.told(&record, &outcome);
+                    failed.extend(outcome.err().map(|error| (record.url, error)));
                 }
             }
+            if served.len() == 2 {
+                break;
+            }
         }
-        if let Some(error) = failure {
-            self.fail(error).await;
+        served.sort_by_key(|(_, document)| std::cmp::Reverse(document.bundle().sequence()));
+        let mut served = served.into_iter();
+        let Some((record, document)) = served.next() else {
+            let first = failed.into_iter().next();
+            return Err(first.map_or_else(|| FetchError::NotModifiedUnasked.into(), |(_, error)| error));
+        };
+        let missing = failed.iter().map(|(url, error)| format!("{url} does not answer ({})", error.code()));
+        let missing =
+            missing.reduce(|all, one| format!("{all}, {one}")).unwrap_or_else(|| "no other is known yet".into());
+        let other = served.next();
+        if let Some((record, document)) = &other {
+            self.known = self.known.saw(&record.url, document.bundle());
+            self.told(record, &Ok(PollOutcome::Compared));
         }
+        let second = match &other {
+            Some((record, document)) => Second::Serves(&record.url, document.bundle()),
+            None => Second::Missing(&missing),
+        };
+        let outcome = self.consider(&record, &document, None, second).await;
+        self.told(&record, &outcome);
+        outcome
     }
 
     async fn record_attempt(&mut self) {
@@ -73,7 +119,7 @@ impl Poller {
         let (record, answer) = self.fetch(url, authentication, etag).await;
         let outcome = match answer {
             Ok(Answer::NotModified(etag)) => self.confirm(&record, etag).await,
-            Ok(Answer::Document(document, tag)) => self.consider(&record, &document, tag).await,
+            Ok(Answer::Document(document, tag)) => self.consider(&record, &document, tag, Second::NotNeeded).await,
             Err(error) => Err(error),
         };
         self.told(&record, &outcome);
@@ -127,9 +173,10 @@ impl Poller {
         record: &FetchRecord,
         document: &BundleDocument,
         tag: Option<String>,
+        second: Second<'_>,
     ) -> Result<PollOutcome, PollError> {
         let now = self.shared.clock.now();
-        let offered = Offered { document, url: &record.url };
+        let offered = Offered { document, url: &record.url, second };
         let judgement = match self.judge(&offered, now) {
             Ok(judgement) => judgement,
             Err(error) => {
@@ -176,8 +223,7 @@ impl Poller {
             return;
         }
         let relationship = self.relationship.clone();
-        let is_added = |url: &&EndpointUrl| self.known.accepted.standing(&url.to_string()) == Standing::Added;
-        let Some(url) = relationship.endpoint.urls().find(is_added) else { return };
+        let Some(url) = relationship.endpoint.urls().find(|url| self.is_added(url)) else { return };
         let Ok(authentication) = self.authentication() else { return };
         let (record, answer) = self.fetch(url, &authentication, None).await;
         let outcome = match answer {
@@ -186,6 +232,10 @@ impl Poller {
             Err(error) => Err(error),
         };
         self.told(&record, &outcome);
+    }
+
+    fn is_added(&self, url: &EndpointUrl) -> bool {
+        self.known.accepted.standing(&url.to_string()) == Standing::Added
     }
 
     async fn meet(&mut self, record: &FetchRecord, document: &BundleDocument) -> Result<PollOutcome, PollError> {

@@ -6,6 +6,7 @@ use rustls::time_provider::TimeProvider;
 use tokio::sync::{oneshot, watch};
 
 use super::*;
+use crate::federation::acceptance::Second;
 use crate::federation::endpoint_client::{ClientLimits, FetchRecord};
 use crate::federation::outcome::PollError;
 use crate::federation::parameters::Parameters;
@@ -66,6 +67,7 @@ impl Bench {
             endpoint,
             bootstrap: None,
             change_control: ChangeControl::Automatic,
+            two_routes: false,
             key_notice: None,
             maximum_staleness: Some(Duration::from_secs(STALENESS)),
             poll: PollPolicy::default(),
@@ -95,7 +97,7 @@ impl Bench {
         };
         let document =
             BundleDocument::parse(&self.poller.relationship.trust_domain, &document(sequence, fixture)).unwrap();
-        let outcome = self.poller.consider(&record, &document, Some("\"e\"".into())).await;
+        let outcome = self.poller.consider(&record, &document, Some("\"e\"".into()), Second::NotNeeded).await;
         outcome.map(|outcome| outcome.code())
     }
 
