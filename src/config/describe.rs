@@ -77,7 +77,10 @@ fn relationship(relationship: &FederationRelationship) -> String {
     let by = match &endpoint.profile {
         EndpointProfile::HttpsWeb { roots: None } => "the system's roots".into(),
         EndpointProfile::HttpsWeb { roots: Some(roots) } => format!("{} private roots", roots.len()),
-        EndpointProfile::HttpsSpiffe { endpoint_id } => endpoint_id.to_string(),
+        EndpointProfile::HttpsSpiffe { endpoint_id } => match relationship.pinned_authority() {
+            Some(pin) => format!("{endpoint_id}, first under sha256:{pin}"),
+            None => endpoint_id.to_string(),
+        },
     };
     let control = match relationship.change_control {
         ChangeControl::Automatic => "automatic",

@@ -28,6 +28,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "profile",
             "endpoint_spiffe_id",
             "bootstrap_bundle",
+            "pinned_authority",
             "root_certificates",
             "change_control",
             "two_routes",
@@ -55,7 +56,6 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
 /// Keys of a relationship that are refused until what they promise exists.
 const LATER: &[(&str, &str)] = &[
     ("approvals", "approval by several people"),
-    ("bootstrap_pin", "bootstrap by a pinned authority; give a bootstrap_bundle"),
     ("endpoint_host_speaks_for_domain", "chained trust, an endpoint in another trust domain"),
     ("proxy", "a proxy to reach the endpoint"),
 ];

@@ -9,13 +9,14 @@ use rustls::pki_types::CertificateDer;
 
 use crate::authorities::{bundle_file, check_wiring, pem};
 use crate::federation::relationship::{
-    BundleEndpoint, ChangeControl, EndpointProfile, EndpointUrl, FederationRelationship, PollPolicy,
+    Bootstrap, BundleEndpoint, ChangeControl, EndpointProfile, EndpointUrl, FederationRelationship, PollPolicy,
 };
 use crate::files::trusted;
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::ignored::IgnoredElement;
+use crate::spiffe::public_key::{Fingerprint, FingerprintError};
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -115,10 +116,7 @@ fn fallback_urls(section: &Section<'_>, first: Option<&EndpointUrl>) -> Option<V
     Some(urls)
 }
 
-fn profile(
-    section: &Section<'_>,
-    trust_domain: Option<&TrustDomain>,
-) -> Option<(EndpointProfile, Option<Arc<Bundle>>)> {
+fn profile(section: &Section<'_>, trust_domain: Option<&TrustDomain>) -> Option<(EndpointProfile, Option<Bootstrap>)> {
     section.required("profile", "https_web or https_spiffe; it is never guessed")?;
     let profiles = [EndpointKind::HttpsWeb, EndpointKind::HttpsSpiffe].map(|profile| (profile.as_str(), profile));
     match section.one_of("profile", &profiles)? {
@@ -127,8 +125,8 @@ fn profile(
     }
 }
 
-fn https_web(section: &Section<'_>) -> Option<(EndpointProfile, Option<Arc<Bundle>>)> {
-    for name in ["endpoint_spiffe_id", "bootstrap_bundle"] {
+fn https_web(section: &Section<'_>) -> Option<(EndpointProfile, Option<Bootstrap>)> {
+    for name in ["endpoint_spiffe_id", "bootstrap_bundle", "pinned_authority"] {
         if section.has(name) {
             section.refuse(name, "is for profile = \"https_spiffe\"; under https_web the host name is authenticated");
         }
@@ -155,17 +153,40 @@ pub(crate) fn read_roots(file: &Path) -> Result<RootCertStore, String> {
 fn https_spiffe(
     section: &Section<'_>,
     trust_domain: Option<&TrustDomain>,
-) -> Option<(EndpointProfile, Option<Arc<Bundle>>)> {
+) -> Option<(EndpointProfile, Option<Bootstrap>)> {
     if section.has("root_certificates") {
         section.refuse("root_certificates", "is for profile = \"https_web\"; here the bundle itself authenticates");
     }
     let endpoint_id = endpoint_id(section, trust_domain);
-    section
-        .required("bootstrap_bundle", "a file with the bundle that authenticates the first fetch (SPIFFE JWKS or PEM)");
+    let bootstrap = bootstrap(section, trust_domain);
+    Some((EndpointProfile::HttpsSpiffe { endpoint_id: endpoint_id? }, Some(bootstrap?)))
+}
+
+/// What authenticates the first fetch (FEC-06): a bundle or a pin.
+fn bootstrap(section: &Section<'_>, trust_domain: Option<&TrustDomain>) -> Option<Bootstrap> {
+    if section.has("pinned_authority") {
+        if section.has("bootstrap_bundle") {
+            section.refuse(
+                "pinned_authority",
+                "there is a bootstrap_bundle already; the first fetch has one or the other",
+            );
+        }
+        return section.parsed("pinned_authority", pin).map(Bootstrap::PinnedAuthority);
+    }
+    section.required(
+        "bootstrap_bundle",
+        "a file with the bundle that authenticates the first fetch (SPIFFE JWKS or PEM), or pinned_authority in its place",
+    );
     let path = section.path("bootstrap_bundle")?;
     let bundle = bootstrap_bundle(&path, trust_domain?);
     let bundle = bundle.map_err(|error| section.refuse("bootstrap_bundle", format!("{path:?}: {error}"))).ok();
-    Some((EndpointProfile::HttpsSpiffe { endpoint_id: endpoint_id? }, Some(Arc::new(bundle?))))
+    Some(Bootstrap::Bundle(Arc::new(bundle?)))
+}
+
+/// A certificate, not a key: what `comity probe` and `openssl x509 -fingerprint -sha256` print, colons or not.
+fn pin(text: &str) -> Result<Fingerprint, FingerprintError> {
+    let digits = text.strip_prefix("sha256:").or_else(|| text.strip_prefix("x509:")).unwrap_or(text);
+    digits.replace(':', "").parse()
 }
 
 fn endpoint_id(section: &Section<'_>, trust_domain: Option<&TrustDomain>) -> Option<SpiffeId> {
@@ -243,7 +264,14 @@ fn maximum_staleness(section: &Section<'_>, poll: Option<PollPolicy>) -> Option<
 }
 
 /// Keys that identify one endpoint.
-const OF_ONE_ENDPOINT: [&str; 6] =
-    ["endpoint_url", "fallback_urls", "profile", "endpoint_spiffe_id", "bootstrap_bundle", "root_certificates"];
+const OF_ONE_ENDPOINT: [&str; 7] = [
+    "endpoint_url",
+    "fallback_urls",
+    "profile",
+    "endpoint_spiffe_id",
+    "bootstrap_bundle",
+    "pinned_authority",
+    "root_certificates",
+];
 /// So that a poll takes two minutes at most.
 const MAX_FALLBACKS: usize = 3;

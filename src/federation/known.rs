@@ -259,7 +259,9 @@ impl Known {
     /// Only an operator can reopen this relationship: nothing can authenticate its endpoint (FEC-14).
     pub(crate) fn needs_bootstrap(&self, relationship: &FederationRelationship, now: Timestamp) -> bool {
         let alive = |not_after: i64| u64::try_from(not_after).is_ok_and(|end| end >= now.as_secs());
+        let begins_by_pin = self.bundle.is_none() && relationship.pinned_authority().is_some();
         matches!(relationship.endpoint.profile, EndpointProfile::HttpsSpiffe { .. })
+            && !begins_by_pin
             && !self.bundle.iter().flat_map(|bundle| bundle.authorities().x509()).any(|ca| alive(ca.not_after()))
     }
 

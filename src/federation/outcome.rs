@@ -20,6 +20,8 @@ pub(crate) enum PollOutcome {
     Unchanged,
     /// So did a cache, out of its memory.
     Cached,
+    /// The pinned authority was found; now the endpoint can be authenticated.
+    PinFound,
     /// A further URL was asked, to compare what it serves.
     Compared,
 }
@@ -47,6 +49,7 @@ impl PollOutcome {
             Self::Emptied => "emptied",
             Self::Unchanged => "unchanged",
             Self::Cached => "cached-response",
+            Self::PinFound => "pin-found",
             Self::Compared => "compared",
         }
     }

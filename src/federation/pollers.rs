@@ -234,7 +234,7 @@ impl Pollers {
             }
         };
         let known = known.under(parameters);
-        let Some(bootstrap) = relationship.bootstrap.as_ref().filter(|_| known.bundle.is_none()) else {
+        let Some(bootstrap) = relationship.bootstrap_bundle().filter(|_| known.bundle.is_none()) else {
             return Ok(known);
         };
         let next = known.bootstrapped(bootstrap, now);

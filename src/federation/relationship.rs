@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::spiffe::bundle::Bundle;
+use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::policy::Policy;
@@ -23,8 +24,8 @@ pub(crate) struct FederationRelationship {
     pub(crate) trust_domain: TrustDomain,
     /// Where its bundle is served.
     pub(crate) endpoint: BundleEndpoint,
-    /// The bundle an `https_spiffe` relationship begins with.
-    pub(crate) bootstrap: Option<Arc<Bundle>>,
+    /// What an `https_spiffe` relationship begins with.
+    pub(crate) bootstrap: Option<Bootstrap>,
     /// How additions are treated.
     pub(crate) change_control: ChangeControl,
     /// Whether a new key counts only where two of the endpoint's URLs serve it.
@@ -45,6 +46,22 @@ impl FederationRelationship {
         self.policy.not_after.map(|last| Timestamp::from(last).after(Duration::from_secs(1)))
     }
 
+    /// The bundle that it begins with, if it has one.
+    pub(crate) fn bootstrap_bundle(&self) -> Option<&Arc<Bundle>> {
+        match &self.bootstrap {
+            Some(Bootstrap::Bundle(bundle)) => Some(bundle),
+            Some(Bootstrap::PinnedAuthority(_)) | None => None,
+        }
+    }
+
+    /// The pin that it begins with, if it has one.
+    pub(crate) fn pinned_authority(&self) -> Option<Fingerprint> {
+        match &self.bootstrap {
+            Some(Bootstrap::PinnedAuthority(pin)) => Some(*pin),
+            Some(Bootstrap::Bundle(_)) | None => None,
+        }
+    }
+
     /// Whether this is the same relationship but for the terms of verification.
     pub(crate) fn differs_in_policy_only(&self, other: &Self) -> bool {
         Self { policy: other.policy.clone(), ..self.clone() } == *other
@@ -55,6 +72,15 @@ impl FederationRelationship {
     pub(crate) fn key_notice(&self, refresh_hint: Option<Duration>) -> Duration {
         self.key_notice.unwrap_or_else(|| (self.poll.interval(refresh_hint) * 3).max(Duration::from_secs(900)))
     }
+}
+
+/// What authenticates an `https_spiffe` endpoint until something was accepted from it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Bootstrap {
+    /// A bundle, known by another way, which is accepted as it is.
+    Bundle(Arc<Bundle>),
+    /// The SHA-256 of a CA certificate's DER. It says nothing of any document.
+    PinnedAuthority(Fingerprint),
 }
 
 /// A bundle endpoint as configured (Federation §5.2).

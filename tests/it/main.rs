@@ -26,6 +26,7 @@ mod own_bundle;
 mod ownership;
 mod packaging;
 mod partner;
+mod pin;
 mod policy;
 mod poll;
 mod probe;

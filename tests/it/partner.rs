@@ -99,6 +99,13 @@ impl Relationship {
         self
     }
 
+    /// The same without one key.
+    pub(crate) fn without(mut self, key: &str) -> Self {
+        self.keys.remove(key);
+        self.files.remove(key);
+        self
+    }
+
     /// The same with another file behind one key.
     pub(crate) fn with_file(mut self, key: &'static str, contents: &[u8]) -> Self {
         self.files.insert(key, contents.into());

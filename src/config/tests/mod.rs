@@ -186,9 +186,9 @@ fn each_value_says_what_would_be_right() {
         ("[log]\nformat = true", "log.format", "true is not a text in quotes"),
         ("[store.url]\nfile = \"x\"", "store.url.file", "unknown key; nothing goes below a plain value"),
         (
-            "[federation.\"c.example\"]\nbootstrap_pin = \"x\"\nendpoint_url = \"https://c/\"\nprofile = \"https_web\"",
-            "federation.\"c.example\".bootstrap_pin",
-            "not supported yet: bootstrap by a pinned authority; give a bootstrap_bundle",
+            "[federation.\"c.example\"]\napprovals = 2\nendpoint_url = \"https://c/\"\nprofile = \"https_web\"",
+            "federation.\"c.example\".approvals",
+            "not supported yet: approval by several people",
         ),
         (
             "[federation.\"*\"]\nprofile = \"https_web\"",
@@ -204,7 +204,7 @@ fn each_value_says_what_would_be_right() {
 
 #[test]
 fn later_promises_are_refused_with_the_reason() {
-    for key in ["approvals", "bootstrap_pin", "endpoint_host_speaks_for_domain", "proxy"] {
+    for key in ["approvals", "endpoint_host_speaks_for_domain", "proxy"] {
         let problems = messages(Folder::new().load(&with(&format!("{key} = true"))));
         assert_eq!(problems[0].0, format!("federation.\"b.example\".{key}"));
         assert!(problems[0].1.starts_with("not supported yet: "), "{problems:?}");
@@ -239,6 +239,14 @@ fn fec_02_03_05_and_id_11_mistakes_of_a_relationship_are_found() {
         ("one route", with("two_routes = true"), "two_routes", "needs a second URL"),
         ("FEC-05", SPIFFE.into(), "endpoint_spiffe_id", "required"),
         ("FEC-06", SPIFFE.into(), "bootstrap_bundle", "required"),
+        ("a pin", format!("{SPIFFE}pinned_authority = \"sha256:ab\""), "pinned_authority", "64 hexadecimal digits"),
+        (
+            "both",
+            format!("{SPIFFE}pinned_authority = \"{}\"\nbootstrap_bundle = \"x\"", "ab".repeat(32)),
+            "pinned_authority",
+            "one or the other",
+        ),
+        ("a pin", with("pinned_authority = \"sha256:ab\""), "pinned_authority", "is for profile"),
         ("FEC-05", format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://b.example\""), "endpoint_spiffe_id", "has no path"),
         ("FEC-12", format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://c/x\""), "endpoint_spiffe_id", "not supported yet"),
         ("web", with("endpoint_spiffe_id = \"spiffe://b.example/x\""), "endpoint_spiffe_id", "is for profile"),
@@ -325,6 +333,19 @@ fn staleness_off_must_be_written_and_policy_for_all_may_be_overruled() {
 }
 
 #[test]
+fn a_pin_is_written_as_tools_print_it() {
+    let digits = "0123456789abcdef".repeat(4);
+    let pairs: Vec<_> = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
+    let colons = pairs.join(":").to_uppercase();
+    for pin in [format!("sha256:{digits}"), format!("x509:{digits}"), digits.clone(), colons] {
+        let text = format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://b.example/e\"\npinned_authority = \"{pin}\"");
+        let config = Folder::new().load(&text).unwrap();
+        assert_eq!(config.relationships[0].pinned_authority(), digits.parse().ok(), "{pin}");
+        assert!(describe(&config).contains(&format!("first under sha256:{digits}")), "{pin}");
+    }
+}
+
+#[test]
 fn fec_06_a_bootstrap_bundle_is_jwks_or_pem_with_an_x509_authority_of_that_domain() {
     let domain: TrustDomain = "b.example".parse().unwrap();
     let ca = crate::authorities::pem::ca_certificates(ca_pem(None).as_bytes()).unwrap();
@@ -346,7 +367,7 @@ fn fec_06_a_bootstrap_bundle_is_jwks_or_pem_with_an_x509_authority_of_that_domai
         let text = format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://b.example/e\"\nbootstrap_bundle = \"b.bundle\"");
         match (folder.load(&text), expected) {
             (Ok(config), Ok(sequence)) => {
-                let bundle = config.relationships[0].bootstrap.as_ref().unwrap();
+                let bundle = config.relationships[0].bootstrap_bundle().unwrap();
                 assert_eq!((bundle.authorities().len(), bundle.sequence()), (1, sequence), "{name}");
             }
             (Err(errors), Err(expected)) => assert!(errors.to_string().contains(expected), "{name}: {errors}"),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::federation::relationship::EndpointUrlError;
+use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -21,6 +22,15 @@ pub(crate) enum FetchError {
     NoBundle {
         /// The domain of the endpoint's ID.
         trust_domain: TrustDomain,
+    },
+    /// Nothing to authenticate a pinned endpoint with.
+    #[error(
+        "neither the TLS handshake nor the document has the CA certificate sha256:{pin}; compare pinned_authority with \
+         the peer's operator"
+    )]
+    PinnedAuthorityMissing {
+        /// The configured digest.
+        pin: Fingerprint,
     },
     /// Nothing to authenticate an `https_web` endpoint with.
     #[error("there are no root certificates; install the system's, or configure the endpoint's CA")]
@@ -163,6 +173,7 @@ impl FetchError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NoBundle { .. } => "no-endpoint-bundle",
+            Self::PinnedAuthorityMissing { .. } => "pinned-authority-missing",
             Self::NoRoots => "no-roots",
             Self::NameNotResolved { .. } => "name-not-resolved",
             Self::AddressRefused { .. } => "address-refused",

@@ -3,6 +3,7 @@
 mod address;
 mod error;
 mod hop;
+mod pin;
 mod record;
 mod refusal;
 mod resolve;
@@ -23,6 +24,7 @@ use crate::federation::relationship::{BundleEndpoint, EndpointProfile, EndpointU
 use crate::verify::snapshot::DomainTrust;
 
 pub(crate) use self::error::FetchError;
+pub(crate) use self::pin::{PinnedAuthority, Proof};
 pub(crate) use self::record::{FetchRecord, Shown};
 pub(crate) use self::tls::Authentication;
 

@@ -4,7 +4,9 @@ use tracing::warn;
 
 use crate::federation::acceptance::{self, Offered, Second};
 use crate::federation::announce;
-use crate::federation::endpoint_client::{Authentication, Body, FetchError, FetchRecord, Request};
+use crate::federation::endpoint_client::{
+    Authentication, Body, FetchError, FetchRecord, PinnedAuthority, Proof, Request,
+};
 use crate::federation::outcome::{PollError, PollOutcome};
 use crate::federation::parameters::Standing;
 use crate::federation::relationship::EndpointUrl;
@@ -33,9 +35,9 @@ enum Answer {
 impl Poller {
     pub(super) async fn poll(&mut self) {
         self.record_attempt().await;
-        let outcome = match self.authentication().inspect_err(|error| self.count(error.code())) {
-            Ok(authentication) if self.relationship.two_routes => self.ask_two(&authentication).await,
-            Ok(authentication) => self.ask_one(&authentication).await,
+        let outcome = match self.proof().inspect_err(|error| self.count(error.code())) {
+            Ok(proof) if self.relationship.two_routes => self.ask_two(&proof).await,
+            Ok(proof) => self.ask_one(&proof).await,
             Err(error) => Err(error),
         };
         match outcome {
@@ -45,15 +47,15 @@ impl Poller {
     }
 
     /// Asks the URLs in order, from the first, until one brings a document.
-    async fn ask_one(&mut self, authentication: &Authentication) -> Result<PollOutcome, PollError> {
+    async fn ask_one(&mut self, proof: &Proof) -> Result<PollOutcome, PollError> {
         let relationship = self.relationship.clone();
-        let mut outcome = self.ask(&relationship.endpoint.url, authentication).await;
+        let mut outcome = self.ask(&relationship.endpoint.url, proof).await;
         for url in &relationship.endpoint.fallbacks {
             if !outcome.as_ref().is_err_and(PollError::is_failed_fetch) {
                 break;
             }
             // Where all fail, the first URL's reason is the one to tell.
-            match self.ask(url, authentication).await {
+            match self.ask(url, proof).await {
                 Err(error) if error.is_failed_fetch() => {}
                 answered => outcome = answered,
             }
@@ -63,12 +65,12 @@ impl Poller {
 
     /// Asks the known URLs in order until two have brought a document, and judges the newer one by what the other
     /// says of its new keys. Entity tags would leave open which keys a URL serves, so none is sent.
-    async fn ask_two(&mut self, authentication: &Authentication) -> Result<PollOutcome, PollError> {
+    async fn ask_two(&mut self, proof: &Proof) -> Result<PollOutcome, PollError> {
         let relationship = self.relationship.clone();
         let (mut served, mut failed) = (Vec::new(), Vec::new());
         let known: Vec<_> = relationship.endpoint.urls().filter(|url| !self.is_added(url)).collect();
         for url in known {
-            match self.fetch(url, authentication, None).await {
+            match self.fetch(url, proof, None).await {
                 (record, Ok(Answer::Document(document, _))) => served.push((record, document)),
                 (_, Ok(Answer::NotModified(_))) => {}
                 (record, Err(error)) => {
@@ -114,9 +116,9 @@ impl Poller {
     }
 
     /// Fetches from one URL and judges what comes.
-    async fn ask(&mut self, url: &EndpointUrl, authentication: &Authentication) -> Result<PollOutcome, PollError> {
+    async fn ask(&mut self, url: &EndpointUrl, proof: &Proof) -> Result<PollOutcome, PollError> {
         let etag = self.etags.remove(&url.to_string()).filter(|etag| etag.uses < CONDITIONAL_POLLS);
-        let (record, answer) = self.fetch(url, authentication, etag).await;
+        let (record, answer) = self.fetch(url, proof, etag).await;
         let outcome = match answer {
             Ok(Answer::NotModified(etag)) => self.confirm(&record, etag).await,
             Ok(Answer::Document(document, tag)) => self.consider(&record, &document, tag, Second::NotNeeded).await,
@@ -130,11 +132,17 @@ impl Poller {
     async fn fetch(
         &self,
         url: &EndpointUrl,
-        authentication: &Authentication,
+        proof: &Proof,
         etag: Option<EntityTag>,
     ) -> (FetchRecord, Result<Answer, PollError>) {
         let tag = etag.as_ref().map(|etag| etag.tag.as_str());
-        let authentication = authentication.clone();
+        let authentication = match proof {
+            Proof::Known(authentication) => authentication.clone(),
+            Proof::Pinned(pinned) => match self.find(url, pinned).await {
+                Ok(authentication) => authentication,
+                Err((record, error)) => return (*record, Err(error.into())),
+            },
+        };
         let request = Request { endpoint: &self.relationship.endpoint, url, authentication, etag: tag };
         let (record, body) = self.shared.client.fetch(&request).await;
         let answer = match (body, etag) {
@@ -224,8 +232,8 @@ impl Poller {
         }
         let relationship = self.relationship.clone();
         let Some(url) = relationship.endpoint.urls().find(|url| self.is_added(url)) else { return };
-        let Ok(authentication) = self.authentication() else { return };
-        let (record, answer) = self.fetch(url, &authentication, None).await;
+        let Ok(proof) = self.proof() else { return };
+        let (record, answer) = self.fetch(url, &proof, None).await;
         let outcome = match answer {
             Ok(Answer::Document(document, _)) => self.meet(&record, &document).await,
             Ok(Answer::NotModified(_)) => return,
@@ -259,14 +267,31 @@ impl Poller {
         }
     }
 
-    /// What the endpoint has to prove: only the latest accepted bundle counts, never the configured one (FEC-11).
-    fn authentication(&self) -> Result<Authentication, PollError> {
-        if self.known.needs_bootstrap(&self.relationship, self.shared.clock.now()) {
+    /// The fetch that finds a pinned authority is logged as any other.
+    async fn find(
+        &self,
+        url: &EndpointUrl,
+        pinned: &PinnedAuthority,
+    ) -> Result<Authentication, (Box<FetchRecord>, FetchError)> {
+        let (record, found) = self.shared.client.find(&self.relationship.endpoint, url, pinned).await;
+        let authentication = found.map_err(|error| (Box::new(record.clone()), error))?;
+        announce::fetched(&self.relationship.trust_domain, &record, Ok(PollOutcome::PinFound.code()));
+        Ok(authentication)
+    }
+
+    /// What the endpoint has to prove: only the latest accepted bundle counts, never what is configured for the
+    /// beginning (FEC-11).
+    fn proof(&self) -> Result<Proof, PollError> {
+        let relationship = &self.relationship;
+        if self.known.needs_bootstrap(relationship, self.shared.clock.now()) {
             return Err(PollError::NeedsBootstrap);
         }
+        if let Some(pin) = relationship.pinned_authority().filter(|_| self.known.bundle.is_none()) {
+            return Ok(Proof::Pinned(PinnedAuthority { pin, policy: relationship.policy.clone() }));
+        }
         let snapshot = self.shared.feed.snapshot();
-        let trust = snapshot.domain(&self.relationship.trust_domain);
-        Ok(self.shared.client.authentication(&self.relationship.endpoint.profile, trust.map(|trust| &**trust))?)
+        let trust = snapshot.domain(&relationship.trust_domain).map(|trust| &**trust);
+        Ok(Proof::Known(self.shared.client.authentication(&relationship.endpoint.profile, trust)?))
     }
 
     /// An answer that a cache kept for longer than the hint says nothing about now.

@@ -3,7 +3,7 @@
 use super::fetch;
 use super::report::{Probe, Problem, RelationshipOutcome};
 use crate::federation::acceptance::{self, Accepted, Offered, Second};
-use crate::federation::endpoint_client::{Authentication, EndpointClient};
+use crate::federation::endpoint_client::{EndpointClient, FetchError, PinnedAuthority};
 use crate::federation::ownership::KeyOwners;
 use crate::federation::parameters::Parameters;
 use crate::federation::relationship::{EndpointUrl, FederationRelationship};
@@ -22,7 +22,7 @@ impl Probe {
     ) {
         let mut owners = KeyOwners::default();
         for relationship in relationships {
-            if let Some(bundle) = &relationship.bootstrap {
+            if let Some(bundle) = relationship.bootstrap_bundle() {
                 owners.set_foreign(
                     &relationship.trust_domain,
                     bundle.authorities().iter().map(|authority| (authority, now)),
@@ -50,18 +50,14 @@ struct Rehearsal<'a> {
 impl Rehearsal<'_> {
     /// The error is that nothing could be fetched.
     async fn of(&self, url: &EndpointUrl) -> Result<RelationshipOutcome, Problem> {
-        let FederationRelationship { trust_domain, endpoint, bootstrap, .. } = self.relationship;
-        let trust = bootstrap.clone().map(|bundle| DomainTrust::new(bundle, 0));
-        let authentication = self.client.authentication(&endpoint.profile, trust.as_ref());
-        let authentication = authentication.map_err(|error| Problem::of_fetch(&error))?;
-        let fetched = fetch(self.client, endpoint, url, authentication.clone()).await.1;
-        let (bytes, _) = fetched.map_err(|error| Problem::of_fetch(&error))?;
+        let FederationRelationship { trust_domain, .. } = self.relationship;
+        let bytes = self.fetch(url).await.map_err(|error| Problem::of_fetch(&error))?;
         let document = match BundleDocument::parse(trust_domain, &bytes) {
             Ok(document) => document,
             Err(error) => return Ok(self.ended("refused", 0, vec![Problem::new(error.code(), &error)])),
         };
         let other = match self.relationship.two_routes {
-            true => self.second(url, &authentication).await,
+            true => self.second(url).await,
             false => None,
         };
         let second = match &other {
@@ -72,10 +68,21 @@ impl Rehearsal<'_> {
         Ok(self.judged(&Offered { document: &document, url: &url.to_string(), second }))
     }
 
+    /// As its first poll would.
+    async fn fetch(&self, url: &EndpointUrl) -> Result<Vec<u8>, FetchError> {
+        let FederationRelationship { endpoint, policy, .. } = self.relationship;
+        let trust = self.relationship.bootstrap_bundle().map(|bundle| DomainTrust::new(bundle.clone(), 0));
+        let authentication = match self.relationship.pinned_authority() {
+            Some(pin) => self.client.find(endpoint, url, &PinnedAuthority { pin, policy: policy.clone() }).await.1?,
+            None => self.client.authentication(&endpoint.profile, trust.as_ref())?,
+        };
+        Ok(fetch(self.client, endpoint, url, authentication).await.1?.0)
+    }
+
     fn judged(&self, offered: &Offered<'_>) -> RelationshipOutcome {
-        let FederationRelationship { endpoint, bootstrap, .. } = self.relationship;
+        let FederationRelationship { endpoint, .. } = self.relationship;
         let accepted = Accepted {
-            authorities: bootstrap.as_ref().map(|bundle| bundle.authorities().clone()),
+            authorities: self.relationship.bootstrap_bundle().map(|bundle| bundle.authorities().clone()),
             came_by: Parameters::of(endpoint),
             configured: Parameters::of(endpoint),
             ..Accepted::default()
@@ -93,11 +100,11 @@ impl Rehearsal<'_> {
     }
 
     /// What the first other URL that brings a bundle serves.
-    async fn second(&self, first: &EndpointUrl, by: &Authentication) -> Option<(String, BundleDocument)> {
+    async fn second(&self, first: &EndpointUrl) -> Option<(String, BundleDocument)> {
         let FederationRelationship { trust_domain, endpoint, .. } = self.relationship;
         for url in endpoint.urls().filter(|url| *url != first) {
-            let fetched = fetch(self.client, endpoint, url, by.clone()).await.1;
-            let document = fetched.ok().and_then(|(bytes, _)| BundleDocument::parse(trust_domain, &bytes).ok());
+            let fetched = self.fetch(url).await.ok();
+            let document = fetched.and_then(|bytes| BundleDocument::parse(trust_domain, &bytes).ok());
             if let Some(document) = document {
                 return Some((url.to_string(), document));
             }
