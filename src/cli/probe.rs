@@ -13,6 +13,7 @@ use crate::app::system_roots;
 use crate::config::{load, process_environment, read_roots};
 use crate::federation::endpoint_client::{ClientLimits, EndpointClient};
 use crate::federation::probe::{Probe, Probing};
+use crate::federation::proxy::ProxyUrl;
 use crate::federation::relationship::{EndpointUrl, FederationRelationship};
 
 use super::block_on;
@@ -41,6 +42,9 @@ pub(super) struct Arguments {
     /// Connect even to a link-local address
     #[arg(long)]
     allow_link_local: bool,
+    /// An HTTP proxy to reach it through, as http://HOST:PORT; never one of the environment
+    #[arg(long, value_name = "URL")]
+    proxy: Option<ProxyUrl>,
     /// How to write the answer
     #[arg(long, value_enum, default_value_t)]
     output: Format,
@@ -77,6 +81,7 @@ async fn probe(arguments: &Arguments) -> Result<Probe, CliError> {
         roots,
         known: arguments.bundle.as_ref().map(BundleFile::read).transpose()?.map(Arc::new),
         allow_link_local: arguments.allow_link_local,
+        proxy: arguments.proxy.clone(),
     };
     let client = EndpointClient::new(ClientLimits::default(), Arc::new(system_roots()), Arc::new(DefaultTimeProvider));
     let mut probe = probing.probe(&client).await;

@@ -94,7 +94,7 @@ fn relationship(relationship: &FederationRelationship) -> String {
     let policy = policy.map(|said| format!("; SVIDs: {said}")).unwrap_or_default();
     format!(
         "{trust_domain} at {} ({} by {by}), change control {control}, stale {stale}, polled every {} to {}{policy}",
-        urls.join(", else "),
+        urls.join(", else ") + &endpoint.proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default(),
         endpoint.profile.as_str(),
         text(poll.minimum()),
         text(poll.maximum()),

@@ -38,6 +38,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "maximum_interval",
             "redirects",
             "allow_link_local",
+            "proxy",
             "svid_types",
             "spiffe_ids",
             "jwt_audiences",
@@ -57,7 +58,6 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
 const LATER: &[(&str, &str)] = &[
     ("approvals", "approval by several people"),
     ("endpoint_host_speaks_for_domain", "chained trust, an endpoint in another trust domain"),
-    ("proxy", "a proxy to reach the endpoint"),
 ];
 
 /// Finds keys that nothing would read.

@@ -8,6 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
 use crate::authorities::{bundle_file, check_wiring, pem};
+use crate::federation::proxy::ProxyUrl;
 use crate::federation::relationship::{
     Bootstrap, BundleEndpoint, ChangeControl, EndpointProfile, EndpointUrl, FederationRelationship, PollPolicy,
 };
@@ -73,6 +74,8 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
     let maximum_staleness = maximum_staleness(section, poll);
     let redirects = section.integer("redirects", 0..=5);
     let allow_link_local = section.boolean("allow_link_local");
+    let proxy =
+        if section.has("proxy") { section.parsed("proxy", str::parse::<ProxyUrl>).map(Some) } else { Some(None) };
     let policy = policy::policy(section);
     if section.is_written("key_notice") && change_control.is_some_and(|control| control != ChangeControl::Overlapping) {
         section.refuse("key_notice", "counts only with change_control = \"overlapping\"");
@@ -84,6 +87,7 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
         profile,
         redirects: u8::try_from(redirects?).ok()?,
         allow_link_local: allow_link_local?,
+        proxy: proxy?,
     };
     Some(FederationRelationship {
         trust_domain: trust_domain?,
@@ -264,7 +268,7 @@ fn maximum_staleness(section: &Section<'_>, poll: Option<PollPolicy>) -> Option<
 }
 
 /// Keys that identify one endpoint.
-const OF_ONE_ENDPOINT: [&str; 7] = [
+const OF_ONE_ENDPOINT: [&str; 8] = [
     "endpoint_url",
     "fallback_urls",
     "profile",
@@ -272,6 +276,7 @@ const OF_ONE_ENDPOINT: [&str; 7] = [
     "bootstrap_bundle",
     "pinned_authority",
     "root_certificates",
+    "proxy",
 ];
-/// So that a poll takes two minutes at most.
+/// So that a poll ends within three minutes.
 const MAX_FALLBACKS: usize = 3;

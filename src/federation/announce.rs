@@ -21,7 +21,7 @@ pub(crate) fn fetched(domain: &TrustDomain, record: &FetchRecord, outcome: Resul
     // A 128-bit number would be logged as text.
     let elapsed_ms = u64::try_from(record.elapsed.as_millis()).unwrap_or(u64::MAX);
     info!(
-        trust_domain = %domain, code, error, url = %record.url, final_url = %record.final_url,
+        trust_domain = %domain, code, error, url = %record.url, proxy = record.proxy, final_url = %record.final_url,
         address = record.address.map(tracing::field::display), peer = record.peer, status = record.status,
         bytes = record.bytes, digest = record.digest.map(tracing::field::display),
         elapsed_ms, "bundle fetched"

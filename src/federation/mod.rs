@@ -17,6 +17,7 @@ pub(crate) mod past;
 pub(crate) mod poller;
 pub(crate) mod pollers;
 pub(crate) mod probe;
+pub(crate) mod proxy;
 pub(crate) mod published_bundle;
 pub(crate) mod publisher;
 pub(crate) mod relationship;

@@ -14,6 +14,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::snapshot::DomainTrust;
 
 use super::endpoint_client::{Authentication, Body, EndpointClient, FetchError, FetchRecord, Request};
+use super::proxy::ProxyUrl;
 use super::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl};
 
 pub(crate) use self::report::named_by;
@@ -29,6 +30,7 @@ pub(crate) struct Probing {
     /// A bundle for `https_spiffe`, known by another way than this endpoint.
     pub(crate) known: Option<Arc<Bundle>>,
     pub(crate) allow_link_local: bool,
+    pub(crate) proxy: Option<ProxyUrl>,
 }
 
 impl Probing {
@@ -126,6 +128,7 @@ impl Probing {
             profile,
             redirects: REDIRECTS,
             allow_link_local: self.allow_link_local,
+            proxy: self.proxy.clone(),
         }
     }
 }

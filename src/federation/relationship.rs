@@ -15,6 +15,7 @@ use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::policy::Policy;
 
+use super::proxy::ProxyUrl;
 use super::timestamp::Timestamp;
 
 /// One-way trust in a foreign domain: its bundle endpoint, how that is authenticated, and our policy.
@@ -96,6 +97,8 @@ pub(crate) struct BundleEndpoint {
     pub(crate) redirects: u8,
     /// Whether the endpoint may be at a link-local address (FEC-30).
     pub(crate) allow_link_local: bool,
+    /// What all its URLs are reached through; never from the environment (FEC-27).
+    pub(crate) proxy: Option<ProxyUrl>,
 }
 
 impl BundleEndpoint {

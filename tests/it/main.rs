@@ -31,6 +31,7 @@ mod policy;
 mod poll;
 mod probe;
 mod process;
+mod proxy;
 mod publish;
 mod publisher;
 mod readers;

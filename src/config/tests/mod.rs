@@ -204,7 +204,7 @@ fn each_value_says_what_would_be_right() {
 
 #[test]
 fn later_promises_are_refused_with_the_reason() {
-    for key in ["approvals", "endpoint_host_speaks_for_domain", "proxy"] {
+    for key in ["approvals", "endpoint_host_speaks_for_domain"] {
         let problems = messages(Folder::new().load(&with(&format!("{key} = true"))));
         assert_eq!(problems[0].0, format!("federation.\"b.example\".{key}"));
         assert!(problems[0].1.starts_with("not supported yet: "), "{problems:?}");
@@ -256,6 +256,9 @@ fn fec_02_03_05_and_id_11_mistakes_of_a_relationship_are_found() {
         ("poll", with("minimum_interval = \"2h\""), "minimum_interval", "is above maximum_interval"),
         ("age", with("maximum_staleness = \"30m\""), "maximum_staleness", "lapses between two polls"),
         ("age", with("maximum_staleness = false"), "maximum_staleness", "not a text"),
+        ("FEC-27", with("proxy = \"https://proxy:3128\""), "proxy", "not an http URL"),
+        ("FEC-27", with("proxy = \"http://u:p@proxy:3128\""), "proxy", "user information"),
+        ("FEC-27", with("[federation.\"*\"]\nproxy = \"http://proxy\""), "proxy", "belongs to one relationship"),
         ("SSRF", with("allow_link_local = 1"), "allow_link_local", "neither true nor false"),
     ] {
         let problems = messages(Folder::new().load(&text));

@@ -33,6 +33,7 @@ impl Story {
             profile: EndpointProfile::HttpsWeb { roots: None },
             redirects: 5,
             allow_link_local: false,
+            proxy: None,
         };
         let stored = StoredRelationship {
             trust_domain: trust_domain.clone(),

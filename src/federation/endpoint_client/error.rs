@@ -61,6 +61,16 @@ pub(crate) enum FetchError {
         /// What the system said.
         detail: String,
     },
+    /// The proxy is not there, or does not let us through.
+    #[error("proxy {proxy} does not connect us to {host}: {detail}")]
+    ProxyFailed {
+        /// The configured proxy.
+        proxy: String,
+        /// Host of the URL.
+        host: String,
+        /// What it said, or the system.
+        detail: String,
+    },
     /// Too slow (FEC-26).
     #[error("timed out {stage} after {limit:?}")]
     TimedOut {
@@ -178,6 +188,7 @@ impl FetchError {
             Self::NameNotResolved { .. } => "name-not-resolved",
             Self::AddressRefused { .. } => "address-refused",
             Self::ConnectFailed { .. } => "connect-failed",
+            Self::ProxyFailed { .. } => "proxy-failed",
             Self::TimedOut { .. } => "timed-out",
             Self::TlsFailed { .. } => "tls-failed",
             Self::CertificateRejected { .. } => "certificate-rejected",

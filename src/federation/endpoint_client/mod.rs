@@ -82,11 +82,19 @@ impl EndpointClient {
     /// From the configured URL (FEC-18) along redirects to an answer.
     async fn follow(&self, request: &Request<'_>, record: &mut FetchRecord) -> Result<Body, FetchError> {
         let mut visited = vec![request.url.clone()];
+        record.proxy = request.endpoint.proxy.as_ref().map(ToString::to_string);
         let mut reachable = Reachable { configured: None, allow_link_local: request.endpoint.allow_link_local };
         loop {
             let url = &visited[visited.len() - 1];
             record.enter(url);
-            let hop = Hop { client: self, url, authentication: &request.authentication, etag: request.etag, reachable };
+            let hop = Hop {
+                client: self,
+                url,
+                proxy: request.endpoint.proxy.as_ref(),
+                authentication: &request.authentication,
+                etag: request.etag,
+                reachable,
+            };
             match hop.fetch(record).await? {
                 Answered::Body(body) => return Ok(body),
                 Answered::Redirect { location, reach } => {

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod bodies;
+mod proxies;
 mod redirects;
 
 use std::collections::HashMap;
@@ -45,7 +46,8 @@ impl Fetch {
     fn new(peer: &Peer, profile: EndpointProfile, trust: Option<DomainTrust>) -> Self {
         let url = peer.url("localhost", "/").parse().unwrap();
         let client = EndpointClient::new(limits(), roots(&[]), Arc::new(DefaultTimeProvider));
-        let endpoint = BundleEndpoint { url, fallbacks: Vec::new(), profile, redirects: 5, allow_link_local: false };
+        let endpoint =
+            BundleEndpoint { url, fallbacks: Vec::new(), profile, redirects: 5, allow_link_local: false, proxy: None };
         let fetch = Self { client, endpoint, trust };
         fetch.knowing(&[("localhost", "127.0.0.1")])
     }

@@ -28,6 +28,7 @@ fn relationship(profile: EndpointProfile) -> FederationRelationship {
             profile,
             redirects: 5,
             allow_link_local: false,
+            proxy: None,
         },
         bootstrap: None,
         change_control: ChangeControl::Automatic,

@@ -60,6 +60,7 @@ impl Bench {
             profile: EndpointProfile::HttpsWeb { roots: None },
             redirects: 0,
             allow_link_local: false,
+            proxy: None,
         };
         let created = shared.store.create(&trust_domain, &Parameters::of(&endpoint).to_string()).await.unwrap();
         let relationship = Arc::new(FederationRelationship {
@@ -84,6 +85,7 @@ impl Bench {
     async fn serve(&mut self, sequence: u64, fixture: usize) -> Result<&'static str, PollError> {
         let record = FetchRecord {
             url: "https://b.example/".into(),
+            proxy: None,
             final_url: String::new(),
             address: None,
             peer: None,
