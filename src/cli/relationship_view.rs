@@ -45,6 +45,10 @@ pub(super) fn full(status: &RelationshipStatus, now: Timestamp) -> Page {
     }
     facts.add("profile", &status.profile);
     facts.add("endpoint SPIFFE ID", or_none(status.endpoint_spiffe_id.as_ref()));
+    if !status.via.is_empty() {
+        let hosts: Vec<_> = status.via.iter().map(TrustDomain::as_str).collect();
+        facts.add("via", hosts.join(", which is via "));
+    }
     facts.add("change control", name_of(&status.change_control));
     facts.add("maximum staleness", status.maximum_staleness_seconds.map_or_else(|| "off".to_owned(), span));
     facts.add("state", format!("{} since {}", name_of(&status.state), instant(status.since, now)));

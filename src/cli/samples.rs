@@ -22,6 +22,7 @@ pub(super) fn current() -> RelationshipStatus {
         served_by: Some("https://bundle.bank-b.example/".into()),
         profile: "https_spiffe".into(),
         endpoint_spiffe_id: Some("spiffe://bank-b.example/comity".into()),
+        via: vec![],
         change_control: ChangeControl::Overlapping,
         maximum_staleness_seconds: Some(86_400),
         state: RelationshipState::Current,

@@ -78,6 +78,7 @@ fn relationship(relationship: &FederationRelationship) -> String {
         EndpointProfile::HttpsWeb { roots: None } => "the system's roots".into(),
         EndpointProfile::HttpsWeb { roots: Some(roots) } => format!("{} private roots", roots.len()),
         EndpointProfile::HttpsSpiffe { endpoint_id } => match relationship.pinned_authority() {
+            _ if relationship.via().is_some() => format!("{endpoint_id}, which speaks for it"),
             Some(pin) => format!("{endpoint_id}, first under sha256:{pin}"),
             None => endpoint_id.to_string(),
         },

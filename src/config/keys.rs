@@ -27,6 +27,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "fallback_urls",
             "profile",
             "endpoint_spiffe_id",
+            "endpoint_host_speaks_for_domain",
             "bootstrap_bundle",
             "pinned_authority",
             "root_certificates",
@@ -55,10 +56,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// Keys of a relationship that are refused until what they promise exists.
-const LATER: &[(&str, &str)] = &[
-    ("approvals", "approval by several people"),
-    ("endpoint_host_speaks_for_domain", "chained trust, an endpoint in another trust domain"),
-];
+const LATER: &[(&str, &str)] = &[("approvals", "approval by several people")];
 
 /// Finds keys that nothing would read.
 pub(super) fn unknown(root: &Value) -> Vec<ConfigProblem> {

@@ -8,6 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
 use crate::authorities::{bundle_file, check_wiring, pem};
+use crate::federation::hosts::Hosts;
 use crate::federation::proxy::ProxyUrl;
 use crate::federation::relationship::{
     Bootstrap, BundleEndpoint, ChangeControl, EndpointProfile, EndpointUrl, FederationRelationship, PollPolicy,
@@ -34,7 +35,33 @@ pub(super) fn relationships(federation: &Section<'_>, own: Option<&TrustDomain>)
         let trust_domain = trust_domain(federation, name, own);
         relationship(&federation.section(name).or(&defaults), trust_domain)
     };
-    names.filter_map(relationship).collect()
+    let relationships: Vec<_> = names.filter_map(relationship).collect();
+    check_hosts(federation, &relationships, own);
+    relationships
+}
+
+/// An endpoint in another domain needs a relationship with that one, and no domain vouches for itself (FEC-15).
+fn check_hosts(federation: &Section<'_>, relationships: &[FederationRelationship], own: Option<&TrustDomain>) {
+    let hosts = Hosts::of(relationships);
+    for FederationRelationship { trust_domain, .. } in relationships {
+        let section = federation.section(trust_domain.as_str());
+        let chain = hosts.chain(trust_domain);
+        let Some(host) = chain.first() else { continue };
+        if own == Some(host) {
+            section.refuse("endpoint_spiffe_id", "is in our own trust domain, which can't speak for another one to us");
+        } else if !federation.names().contains(&host.as_str()) {
+            let right =
+                format!("is in {host}, with which there is no relationship; make [federation.\"{host}\"] first");
+            section.refuse("endpoint_spiffe_id", right);
+        } else if hosts.is_cycle(trust_domain) {
+            let chain: Vec<_> = chain.iter().map(TrustDomain::as_str).collect();
+            let around = format!(
+                "{trust_domain} is via {}: nobody vouches for the first of them",
+                chain.join(", which is via ")
+            );
+            section.refuse("endpoint_spiffe_id", around);
+        }
+    }
 }
 
 /// The section `*`.
@@ -67,7 +94,13 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
     let url = section.parsed("endpoint_url", str::parse::<EndpointUrl>);
     let fallbacks = fallback_urls(section, url.as_ref());
     let profile = profile(section, trust_domain.as_ref());
-    let change_control = change_control(section);
+    let is_via = matches!(&profile, Some((EndpointProfile::HttpsSpiffe { endpoint_id }, _))
+        if trust_domain.as_ref().is_some_and(|own| own != endpoint_id.trust_domain()));
+    // What all relationships say by default is not said of one that another domain speaks for.
+    let change_control = match is_via && !section.is_written("change_control") {
+        true => Some(ChangeControl::Manual),
+        false => change_control(section),
+    };
     let two_routes = two_routes(section, fallbacks.as_deref());
     let key_notice = section.duration("key_notice", Duration::from_secs(1)..=30 * DAY);
     let poll = poll(section);
@@ -130,7 +163,7 @@ fn profile(section: &Section<'_>, trust_domain: Option<&TrustDomain>) -> Option<
 }
 
 fn https_web(section: &Section<'_>) -> Option<(EndpointProfile, Option<Bootstrap>)> {
-    for name in ["endpoint_spiffe_id", "bootstrap_bundle", "pinned_authority"] {
+    for name in ["endpoint_spiffe_id", "endpoint_host_speaks_for_domain", "bootstrap_bundle", "pinned_authority"] {
         if section.has(name) {
             section.refuse(name, "is for profile = \"https_spiffe\"; under https_web the host name is authenticated");
         }
@@ -162,8 +195,25 @@ fn https_spiffe(
         section.refuse("root_certificates", "is for profile = \"https_web\"; here the bundle itself authenticates");
     }
     let endpoint_id = endpoint_id(section, trust_domain);
-    let bootstrap = bootstrap(section, trust_domain);
-    Some((EndpointProfile::HttpsSpiffe { endpoint_id: endpoint_id? }, Some(bootstrap?)))
+    let host =
+        endpoint_id.as_ref().map(SpiffeId::trust_domain).filter(|host| trust_domain.is_some_and(|own| own != *host));
+    let bootstrap = match host {
+        Some(host) => begins_via(section, host).then_some(None),
+        None => bootstrap(section, trust_domain).map(Some),
+    };
+    Some((EndpointProfile::HttpsSpiffe { endpoint_id: endpoint_id? }, bootstrap?))
+}
+
+/// The endpoint of a domain that another one speaks for is authenticated by that one's bundle alone.
+fn begins_via(section: &Section<'_>, host: &TrustDomain) -> bool {
+    let begins = ["bootstrap_bundle", "pinned_authority"].map(|name| section.has(name).then_some(name));
+    for name in begins.into_iter().flatten() {
+        section.refuse(
+            name,
+            format!("is for an endpoint of the domain's own; this one is authenticated by the bundle of {host}"),
+        );
+    }
+    begins == [None, None]
 }
 
 /// What authenticates the first fetch (FEC-06): a bundle or a pin.
@@ -200,14 +250,23 @@ fn endpoint_id(section: &Section<'_>, trust_domain: Option<&TrustDomain>) -> Opt
         section.refuse("endpoint_spiffe_id", format!("\"{id}\" has no path, so no endpoint can present it"));
         return None;
     }
-    if trust_domain.is_some_and(|own| own != id.trust_domain()) {
-        section.refuse(
-            "endpoint_spiffe_id",
-            format!("\"{id}\": not supported yet: chained trust, an endpoint in another trust domain"),
-        );
-        return None;
+    let is_foreign = trust_domain.is_some_and(|own| own != id.trust_domain());
+    let may_speak = section.has("endpoint_host_speaks_for_domain");
+    let may_speak = if may_speak { section.boolean("endpoint_host_speaks_for_domain")? } else { false };
+    match (is_foreign, may_speak) {
+        (true, false) => {
+            let right = "is in another trust domain, which could then issue any identity of this one; \
+                         endpoint_host_speaks_for_domain = true permits that";
+            section.refuse("endpoint_spiffe_id", format!("\"{id}\" {right}"));
+            None
+        }
+        (false, true) if trust_domain.is_some() => {
+            let right = "counts only with an endpoint_spiffe_id in another trust domain";
+            section.refuse("endpoint_host_speaks_for_domain", right);
+            None
+        }
+        _ => Some(id),
     }
-    Some(id)
 }
 
 /// A SPIFFE JWKS or PEM, with a CA certificate to authenticate the endpoint by (FEC-06).
@@ -268,11 +327,12 @@ fn maximum_staleness(section: &Section<'_>, poll: Option<PollPolicy>) -> Option<
 }
 
 /// Keys that identify one endpoint.
-const OF_ONE_ENDPOINT: [&str; 8] = [
+const OF_ONE_ENDPOINT: [&str; 9] = [
     "endpoint_url",
     "fallback_urls",
     "profile",
     "endpoint_spiffe_id",
+    "endpoint_host_speaks_for_domain",
     "bootstrap_bundle",
     "pinned_authority",
     "root_certificates",

@@ -261,6 +261,7 @@ impl Known {
         let alive = |not_after: i64| u64::try_from(not_after).is_ok_and(|end| end >= now.as_secs());
         let begins_by_pin = self.bundle.is_none() && relationship.pinned_authority().is_some();
         matches!(relationship.endpoint.profile, EndpointProfile::HttpsSpiffe { .. })
+            && relationship.via().is_none()
             && !begins_by_pin
             && !self.bundle.iter().flat_map(|bundle| bundle.authorities().x509()).any(|ca| alive(ca.not_after()))
     }

@@ -8,6 +8,7 @@ pub(crate) mod early_poll;
 pub(crate) mod endpoint_client;
 pub(crate) mod history;
 pub(crate) mod hold;
+pub(crate) mod hosts;
 pub(crate) mod known;
 pub(crate) mod order;
 pub(crate) mod outcome;
@@ -41,6 +42,7 @@ use crate::verify::verifier::Verifier;
 
 use self::counters::Counters;
 use self::history::History;
+use self::hosts::Hosts;
 use self::order::{Order, OrderError};
 use self::poller::Shared;
 use self::pollers::{Handle, Handles};
@@ -126,9 +128,12 @@ impl Federation {
             let trusted = snapshot.domain(&handle.relationship.trust_domain).map(|trust| &**trust.bundle());
             view::status(&handle.relationship, &handle.seen.load(), trusted, now)
         };
-        let mut all: Vec<_> = self.inner.handles.all().iter().map(status).collect();
+        let handles = self.inner.handles.all();
+        let mut all: Vec<_> = handles.iter().map(status).collect();
+        let hosts = Hosts::of(handles.iter().map(|handle| &*handle.relationship));
         let claims = view::claims(&all);
         for status in &mut all {
+            status.via = hosts.chain(&status.trust_domain);
             status.warnings.extend(claims.get(&status.trust_domain).into_iter().flatten().cloned());
         }
         all

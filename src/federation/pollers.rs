@@ -14,6 +14,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::error::StoreError;
 use crate::store::records::{Origin, StoredRelationship};
 
+use super::hosts::Hosts;
 use super::known::Known;
 use super::order::Order;
 use super::parameters::Parameters;
@@ -88,8 +89,8 @@ impl Pollers {
             info!(trust_domain = %domain, "relationship ended: no longer configured");
             self.shared.store.end(domain).await?;
         }
-        for (domain, relationship) in wanted.iter() {
-            self.start(relationship.clone(), stored.remove(domain)).await?;
+        for relationship in hosts_first(wanted, wanted.values().collect()) {
+            self.start(relationship.clone(), stored.remove(&relationship.trust_domain)).await?;
         }
         Ok(())
     }
@@ -127,6 +128,7 @@ impl Pollers {
             }
         }
         let missing: Vec<_> = wanted.values().filter(|one| !self.running.contains_key(&one.trust_domain)).collect();
+        let missing = hosts_first(wanted, missing);
         if missing.is_empty() || self.stop.is_cancelled() {
             return failed;
         }
@@ -204,6 +206,7 @@ impl Pollers {
         let domain = &relationship.trust_domain;
         let known = self.known(&relationship, stored).await?;
         let trusted = known.trusted(relationship.maximum_staleness);
+        self.shared.feed.set_via(domain, relationship.via());
         self.shared.feed.begin(domain, relationship.policy.clone(), trusted);
         let seen = Arc::new(ArcSwap::from_pointee(Progressed { known, next_poll: None }));
         let (sender, orders) = mpsc::channel(ORDERS);
@@ -242,6 +245,16 @@ impl Pollers {
         info!(trust_domain = %domain, revision = next.revision, "bootstrap bundle accepted");
         Ok(next)
     }
+}
+
+/// Whoever depends on another domain comes after it, so that its first poll finds that domain's bundle.
+fn hosts_first<'a>(
+    wanted: &Relationships,
+    mut some: Vec<&'a Arc<FederationRelationship>>,
+) -> Vec<&'a Arc<FederationRelationship>> {
+    let hosts = Hosts::of(wanted.values().map(|one| &**one));
+    some.sort_by_key(|one| hosts.chain(&one.trust_domain).len());
+    some
 }
 
 /// Revisions that are looked at for what was accepted before.

@@ -47,6 +47,15 @@ impl FederationRelationship {
         self.policy.not_after.map(|last| Timestamp::from(last).after(Duration::from_secs(1)))
     }
 
+    /// The domain whose endpoint speaks for this one, if that is not its own (FEC-13).
+    pub(crate) fn via(&self) -> Option<&TrustDomain> {
+        match &self.endpoint.profile {
+            EndpointProfile::HttpsSpiffe { endpoint_id } => Some(endpoint_id.trust_domain()),
+            EndpointProfile::HttpsWeb { .. } => None,
+        }
+        .filter(|host| **host != self.trust_domain)
+    }
+
     /// The bundle that it begins with, if it has one.
     pub(crate) fn bootstrap_bundle(&self) -> Option<&Arc<Bundle>> {
         match &self.bootstrap {

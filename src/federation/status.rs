@@ -41,6 +41,8 @@ pub(crate) struct RelationshipStatus {
     pub(crate) served_by: Option<String>,
     pub(crate) profile: String,
     pub(crate) endpoint_spiffe_id: Option<String>,
+    /// The domains whose endpoints speak for this one, the nearest first; empty if its own does.
+    pub(crate) via: Vec<TrustDomain>,
     pub(crate) change_control: ChangeControl,
     pub(crate) maximum_staleness_seconds: Option<u64>,
     pub(crate) state: RelationshipState,

@@ -42,6 +42,8 @@ struct State {
     trusted: BTreeMap<TrustDomain, Trusted>,
     /// The terms of each relationship, whether there is a bundle yet or not.
     policies: BTreeMap<TrustDomain, Arc<Policy>>,
+    /// The domains that speak for others.
+    via: BTreeMap<TrustDomain, TrustDomain>,
     own: Option<TrustDomain>,
     owners: KeyOwners,
 }
@@ -82,6 +84,15 @@ impl TrustFeed {
         self.publish(state, domain, affected);
     }
 
+    /// Who speaks for a domain, if it doesn't itself; counts when its relationship begins.
+    pub(crate) fn set_via(&self, domain: &TrustDomain, via: Option<&TrustDomain>) {
+        let mut state = self.lock();
+        match via {
+            Some(via) => drop(state.via.insert(domain.clone(), via.clone())),
+            None => drop(state.via.remove(domain)),
+        }
+    }
+
     /// A relationship's terms, and what is already trusted of its domain.
     pub(crate) fn begin(&self, domain: &TrustDomain, policy: Arc<Policy>, trusted: Option<Trusted>) {
         let mut state = self.lock();
@@ -116,6 +127,7 @@ impl TrustFeed {
         let mut state = self.lock();
         let mut affected = state.set_policy(domain, Arc::default());
         state.policies.remove(domain);
+        state.via.remove(domain);
         let was_trusted = state.trusted.contains_key(domain);
         affected.extend(state.end_trust(domain));
         if was_trusted || !affected.is_empty() {
@@ -188,13 +200,17 @@ impl State {
             true => Arc::new(bundle.retain(|authority| !foreign(authority))),
             false => bundle.clone(),
         };
-        let policy = self.policy(domain);
+        let (policy, via) = (self.policy(domain), self.via.get(domain));
         let is_same = |known: &&Arc<DomainTrust>| {
-            known.revision() == *revision && *known.bundle() == bundle && *known.policy() == policy
+            let same_terms = *known.policy() == policy && known.via() == via;
+            known.revision() == *revision && *known.bundle() == bundle && same_terms
         };
         let trust = match snapshot.domain(domain).filter(is_same) {
             Some(known) => DomainTrust::clone(known),
-            None => DomainTrust::new(bundle, *revision).with_policy(policy),
+            None => {
+                let trust = DomainTrust::new(bundle, *revision).with_policy(policy);
+                via.into_iter().fold(trust, |trust, via| trust.with_via(via.clone()))
+            }
         };
         Some(trust.with_trusted_until(until.map(Into::into)))
     }

@@ -43,6 +43,7 @@ pub(crate) fn status(
         served_by: known.accepted.memory.routes.served_by.clone(),
         profile: relationship.endpoint.profile.as_str().to_owned(),
         endpoint_spiffe_id,
+        via: relationship.via().cloned().into_iter().collect(),
         change_control: relationship.change_control,
         maximum_staleness_seconds: relationship.maximum_staleness.map(|age| age.as_secs()),
         state,

@@ -139,6 +139,7 @@ pub(super) fn relationship(full: bool) -> RelationshipStatus {
         served_by: full.then(|| "https://b.example/".into()),
         profile: "https_spiffe".into(),
         endpoint_spiffe_id: full.then(|| "spiffe://b.example/comity".into()),
+        via: full.then(|| "hub.example".parse().unwrap()).into_iter().collect(),
         change_control: ChangeControl::Manual,
         maximum_staleness_seconds: full.then_some(86_400),
         state: RelationshipState::NeedsBootstrap,

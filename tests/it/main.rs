@@ -5,6 +5,7 @@
 mod architecture;
 mod authorization;
 mod cache;
+mod chain;
 mod change_control;
 mod cli;
 mod clock;

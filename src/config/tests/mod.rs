@@ -204,7 +204,7 @@ fn each_value_says_what_would_be_right() {
 
 #[test]
 fn later_promises_are_refused_with_the_reason() {
-    for key in ["approvals", "endpoint_host_speaks_for_domain"] {
+    for key in ["approvals"] {
         let problems = messages(Folder::new().load(&with(&format!("{key} = true"))));
         assert_eq!(problems[0].0, format!("federation.\"b.example\".{key}"));
         assert!(problems[0].1.starts_with("not supported yet: "), "{problems:?}");
@@ -248,7 +248,19 @@ fn fec_02_03_05_and_id_11_mistakes_of_a_relationship_are_found() {
         ),
         ("a pin", with("pinned_authority = \"sha256:ab\""), "pinned_authority", "is for profile"),
         ("FEC-05", format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://b.example\""), "endpoint_spiffe_id", "has no path"),
-        ("FEC-12", format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://c/x\""), "endpoint_spiffe_id", "not supported yet"),
+        (
+            "FEC-12",
+            format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://c/x\""),
+            "endpoint_spiffe_id",
+            "speaks_for_domain = true",
+        ),
+        (
+            "FEC-13",
+            format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://b.example/x\"\nendpoint_host_speaks_for_domain = true"),
+            "endpoint_host_speaks_for_domain",
+            "counts only with",
+        ),
+        ("web", with("endpoint_host_speaks_for_domain = true"), "endpoint_host_speaks_for_domain", "is for profile"),
         ("web", with("endpoint_spiffe_id = \"spiffe://b.example/x\""), "endpoint_spiffe_id", "is for profile"),
         ("web", with("bootstrap_bundle = \"x\""), "bootstrap_bundle", "is for profile"),
         ("FEC-19", with("redirects = 6"), "redirects", "6 is above the maximum of 5"),
@@ -333,6 +345,59 @@ fn staleness_off_must_be_written_and_policy_for_all_may_be_overruled() {
     assert_eq!(relationship.maximum_staleness, None);
     assert_eq!(relationship.change_control, ChangeControl::Overlapping);
     assert_eq!(relationship.key_notice, Some(Duration::from_secs(3600)));
+}
+
+/// A relationship whose endpoint is in another domain, which may speak for it.
+fn via(domain: &str, host: &str) -> String {
+    format!(
+        "[federation.\"{domain}\"]\nendpoint_url = \"https://{host}/\"\nprofile = \"https_spiffe\"\n\
+         endpoint_spiffe_id = \"spiffe://{host}/e\"\nendpoint_host_speaks_for_domain = true\n"
+    )
+}
+
+#[test]
+fn fec_12_15_the_host_of_an_endpoint_is_a_known_domain_and_no_domain_vouches_for_itself() {
+    let top = "trust_domain = \"a.example\"\n".to_owned();
+    for (name, text, wrong, expected) in [
+        ("unknown", via("b.example", "c.example"), "b.example", "is in c.example, with which there is no relationship"),
+        ("our own", via("b.example", "a.example"), "b.example", "is in our own trust domain"),
+        (
+            "two around",
+            via("b.example", "c.example") + &via("c.example", "b.example"),
+            "c.example",
+            "c.example is via b.example, which is via c.example: nobody vouches",
+        ),
+        (
+            "three around",
+            via("b.example", "c.example") + &via("c.example", "d.example") + &via("d.example", "b.example"),
+            "b.example",
+            "is via c.example, which is via d.example, which is via b.example",
+        ),
+        (
+            "a bundle of its own",
+            via("b.example", "c.example") + "bootstrap_bundle = \"x\"\n",
+            "b.example",
+            "authenticated by the bundle of c.example",
+        ),
+    ] {
+        let problems = messages(Folder::new().load(&(top.clone() + &text)));
+        let found = problems.iter().any(|(at, message)| at.contains(wrong) && message.contains(expected));
+        assert!(found, "{name}: {problems:?}");
+    }
+}
+
+#[test]
+fn fec_13_a_domain_that_another_speaks_for_is_manual_unless_it_says_otherwise_itself() {
+    let all = "[federation.\"*\"]\nchange_control = \"overlapping\"\n";
+    for (own, expected) in [("", ChangeControl::Manual), ("change_control = \"automatic\"\n", ChangeControl::Automatic)]
+    {
+        let text = with("") + &via("c.example", "b.example") + own + all;
+        let config = Folder::new().load(&text).unwrap();
+        let [b, c] = &config.relationships[..] else { panic!("{config:?}") };
+        assert_eq!((b.change_control, c.change_control), (ChangeControl::Overlapping, expected));
+        assert_eq!((b.via(), c.via()), (None, Some(&b.trust_domain)));
+        assert!(describe(&config).contains("spiffe://b.example/e, which speaks for it"), "{}", describe(&config));
+    }
 }
 
 #[test]

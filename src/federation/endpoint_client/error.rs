@@ -23,6 +23,16 @@ pub(crate) enum FetchError {
         /// The domain of the endpoint's ID.
         trust_domain: TrustDomain,
     },
+    /// The domain in which the endpoint is can't vouch for anybody at this time.
+    #[error(
+        "trust domain {trust_domain}, in which the endpoint is, proves nothing at this time ({state}); polls go on once it does"
+    )]
+    HostNotTrusted {
+        /// The domain of the endpoint's ID.
+        trust_domain: TrustDomain,
+        /// The code of what is wrong with it.
+        state: &'static str,
+    },
     /// Nothing to authenticate a pinned endpoint with.
     #[error(
         "neither the TLS handshake nor the document has the CA certificate sha256:{pin}; compare pinned_authority with \
@@ -183,6 +193,7 @@ impl FetchError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NoBundle { .. } => "no-endpoint-bundle",
+            Self::HostNotTrusted { .. } => "endpoint-host-untrusted",
             Self::PinnedAuthorityMissing { .. } => "pinned-authority-missing",
             Self::NoRoots => "no-roots",
             Self::NameNotResolved { .. } => "name-not-resolved",

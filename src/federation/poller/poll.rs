@@ -14,6 +14,7 @@ use crate::federation::status::ErrorStatus;
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::document::BundleDocument;
 use crate::store::records::Origin;
+use crate::verify::snapshot::DomainTrust;
 
 use super::Poller;
 
@@ -281,16 +282,20 @@ impl Poller {
 
     /// What the endpoint has to prove: only the latest accepted bundle counts, never what is configured for the
     /// beginning (FEC-11).
-    fn proof(&self) -> Result<Proof, PollError> {
-        let relationship = &self.relationship;
-        if self.known.needs_bootstrap(relationship, self.shared.clock.now()) {
+    pub(super) fn proof(&self) -> Result<Proof, PollError> {
+        let (relationship, now) = (&self.relationship, self.shared.clock.now());
+        if self.known.needs_bootstrap(relationship, now) {
             return Err(PollError::NeedsBootstrap);
         }
         if let Some(pin) = relationship.pinned_authority().filter(|_| self.known.bundle.is_none()) {
             return Ok(Proof::Pinned(PinnedAuthority { pin, policy: relationship.policy.clone() }));
         }
         let snapshot = self.shared.feed.snapshot();
-        let trust = snapshot.domain(&relationship.trust_domain).map(|trust| &**trust);
+        let host = relationship.via().unwrap_or(&relationship.trust_domain);
+        let trust = snapshot.domain(host).map(|trust| &**trust);
+        if let Some(state) = trust.filter(|_| relationship.via().is_some()).and_then(|trust| lapsed(trust, now)) {
+            return Err(FetchError::HostNotTrusted { trust_domain: host.clone(), state }.into());
+        }
         Ok(Proof::Known(self.shared.client.authentication(&relationship.endpoint.profile, trust)?))
     }
 
@@ -301,6 +306,16 @@ impl Poller {
 
     fn count(&self, code: &'static str) {
         self.shared.counters.polls.count(&self.relationship.trust_domain, code);
+    }
+}
+
+/// Why a domain proves nothing at this time: a relationship with its own endpoint lives through that, one that rests
+/// on it does not.
+fn lapsed(host: &DomainTrust, now: Timestamp) -> Option<&'static str> {
+    match host.policy().not_after {
+        _ if host.is_stale(now.into()) => Some("bundle-stale"),
+        Some(last) if Timestamp::from(last) < now => Some("policy-not-after"),
+        _ => None,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::federation::outcome::PollError;
 use crate::federation::parameters::Parameters;
 use crate::federation::pollers::{Handles, Pollers, Relationships};
 use crate::federation::relationship::{BundleEndpoint, ChangeControl, EndpointProfile, PollPolicy};
+use crate::federation::trust_feed::Trusted;
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::render::{WitAuthorities, digest, render};
@@ -226,6 +227,28 @@ async fn fec_21_what_is_stored_is_what_is_known() {
         known.progress.memory = known.accepted.memory.clone();
         assert_eq!(Known::restore(stored, &history), known, "{sequence} {fixture}");
     }
+}
+
+#[tokio::test]
+async fn fec_12_the_end_of_the_host_is_the_end_of_polling() {
+    let mut bench = Bench::new().await;
+    let hub: TrustDomain = "hub.example".parse().unwrap();
+    let mut relationship = FederationRelationship::clone(&bench.poller.relationship);
+    relationship.endpoint.profile =
+        EndpointProfile::HttpsSpiffe { endpoint_id: "spiffe://hub.example/e".parse().unwrap() };
+    bench.poller.relationship = Arc::new(relationship);
+    let code = |bench: &Bench| bench.poller.proof().err().map(|error| error.code());
+    assert_eq!(code(&bench), Some("no-endpoint-bundle"));
+    let bundle = Bundle::new(hub.clone(), [FIXTURES[1].x509()].into_iter().collect(), Some(1), None);
+    let until = Some(Timestamp::from_secs(NOW + 10));
+    let trusted = Trusted { bundle: Arc::new(bundle), revision: 1, until, since: vec![Timestamp::from_secs(NOW)] };
+    bench.shared.feed.begin(&hub, Arc::default(), Some(trusted));
+    assert_eq!(code(&bench), None);
+    bench.hand.0.store(NOW + 10, Ordering::Relaxed);
+    assert_eq!(code(&bench), Some("endpoint-host-untrusted"));
+    bench.hand.0.store(NOW, Ordering::Relaxed);
+    bench.shared.feed.remove(&hub);
+    assert_eq!(code(&bench), Some("no-endpoint-bundle"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ impl Probe {
         }
         for relationship in relationships {
             if let Some(url) = relationship.endpoint.urls().find(|url| url.to_string() == self.url) {
-                let rehearsal = Rehearsal { client, relationship, owners: &owners, now };
+                let rehearsal = Rehearsal { client, relationships, relationship, owners: &owners, now };
                 let outcome =
                     rehearsal.of(url).await.unwrap_or_else(|problem| rehearsal.ended("failed", 0, vec![problem]));
                 self.relationships.push(outcome);
@@ -42,6 +42,7 @@ impl Probe {
 
 struct Rehearsal<'a> {
     client: &'a EndpointClient,
+    relationships: &'a [FederationRelationship],
     relationship: &'a FederationRelationship,
     owners: &'a KeyOwners,
     now: Timestamp,
@@ -71,7 +72,11 @@ impl Rehearsal<'_> {
     /// As its first poll would.
     async fn fetch(&self, url: &EndpointUrl) -> Result<Vec<u8>, FetchError> {
         let FederationRelationship { endpoint, policy, .. } = self.relationship;
-        let trust = self.relationship.bootstrap_bundle().map(|bundle| DomainTrust::new(bundle.clone(), 0));
+        let host = self.relationship.via().unwrap_or(&self.relationship.trust_domain);
+        let host = self.relationships.iter().find(|one| one.trust_domain == *host);
+        let trust = host.and_then(|host| {
+            Some(DomainTrust::new(host.bootstrap_bundle()?.clone(), 0).with_policy(host.policy.clone()))
+        });
         let authentication = match self.relationship.pinned_authority() {
             Some(pin) => self.client.find(endpoint, url, &PinnedAuthority { pin, policy: policy.clone() }).await.1?,
             None => self.client.authentication(&endpoint.profile, trust.as_ref())?,
