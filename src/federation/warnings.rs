@@ -37,12 +37,15 @@ pub(crate) fn of_routes(accepted: &Accepted, progress: &Progress) -> Vec<Warning
     });
     let of_url = |url: &String| {
         let route = routes.get(url).filter(|route| route.asked >= progress.last_attempt)?;
-        // A copy that lags does no harm, and all that fail are the relationship's own trouble.
-        let failure = route
-            .error
-            .as_ref()
-            .filter(|error| error.code != PollError::BehindUnnumbered.code() && progress.failures == 0);
+        // Where all fail, that is the relationship's own trouble.
+        let failure = route.error.as_ref().filter(|_| progress.failures == 0);
+        let lags = failure.is_some_and(|error| error.code == PollError::BehindUnnumbered.code());
         match failure {
+            // A copy that lags does no harm; but if the first URL does, another one leads, which may be in wrong hands.
+            Some(error) if lags => (urls.first() == Some(url)).then(|| Warning {
+                code: "endpoint-behind".into(),
+                detail: format!("{url} is asked first, and another one leads: {}", error.detail),
+            }),
             Some(error) => Some(Warning {
                 code: "endpoint-failing".into(),
                 detail: format!("{url} does not answer, so another one was asked: {} [{}]", error.detail, error.code),

@@ -177,6 +177,10 @@ async fn seq_04_a_copy_that_lags_is_neither_trusted_nor_held() {
     mirrors.fail(0);
     mirrors.serve(1, 9, &[&new]);
     assert_eq!(service.refresh("b.example").await["sequence"], 9);
+    mirrors.serve(0, 8, &[&new]);
+    let status = service.refresh("b.example").await;
+    assert_eq!((&status["state"], &status["served_by"]), (&json!("current"), &json!(mirrors.url(1))));
+    assert_eq!(warnings(&status), ["endpoint-behind"], "the first one should lead");
     mirrors.serve(1, 8, &[&old]);
     let status = service.refresh("b.example").await;
     assert_eq!(status["held"][0]["code"], "sequence-rollback", "its own number went back: {status:#}");
