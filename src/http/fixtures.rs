@@ -129,13 +129,7 @@ pub(super) fn relationship(full: bool) -> RelationshipStatus {
     RelationshipStatus {
         trust_domain: "b.example".parse().unwrap(),
         endpoint_url: "https://b.example/".into(),
-        urls: vec![UrlStatus {
-            url: "https://b.example/".into(),
-            known: true,
-            sequence: full.then_some(7),
-            last_asked: full.then_some(at),
-            last_error: full.then(|| ErrorStatus { code: code.clone(), detail: detail.clone(), at }),
-        }],
+        urls: vec![url(full)],
         served_by: full.then(|| "https://b.example/".into()),
         profile: "https_spiffe".into(),
         endpoint_spiffe_id: full.then(|| "spiffe://b.example/comity".into()),
@@ -167,6 +161,17 @@ pub(super) fn relationship(full: bool) -> RelationshipStatus {
         }],
         ignored: vec![IgnoredStatus { index: 0, code: code.clone(), detail: detail.clone(), alarm: true }],
         warnings: vec![Warning { code, detail }],
+    }
+}
+
+fn url(full: bool) -> UrlStatus {
+    let at = Timestamp::from_secs(1_800_000_000);
+    UrlStatus {
+        url: "https://b.example/".into(),
+        known: true,
+        sequence: full.then_some(7),
+        last_asked: full.then_some(at),
+        last_error: full.then(|| ErrorStatus { code: "some-code".into(), detail: "words".into(), at }),
     }
 }
 
