@@ -73,6 +73,11 @@ pub(crate) struct Offered<'a> {
     pub(crate) url: &'a str,
     /// What another URL serves at the same time.
     pub(crate) second: Second<'a>,
+    /// A newer one of the same poll is judged after it: what this one holds need not wait.
+    pub(crate) is_followed: bool,
+    /// Whether its number becomes the baseline: of two routes, only one that both have reached does, or whoever has
+    /// one of them in hand could make the other's documents look old.
+    pub(crate) is_baseline: bool,
 }
 
 /// What another URL has to say of new keys.
@@ -86,7 +91,12 @@ pub(crate) enum Second<'a> {
     Serves(&'a str, &'a Bundle),
 }
 
-impl Offered<'_> {
+impl<'a> Offered<'a> {
+    /// The only document of a poll.
+    pub(crate) fn alone(document: &'a BundleDocument, url: &'a str) -> Self {
+        Self { document, url, second: Second::NotNeeded, is_followed: false, is_baseline: true }
+    }
+
     /// Why a new authority doesn't count by what the second URL says. A number that both have for other keys makes
     /// neither of them right.
     fn lacks(&self, authority: &Authority) -> Option<Hold> {
@@ -216,7 +226,7 @@ pub(crate) fn judge(
 }
 
 /// The part of step 3 that concerns the whole document, and what an operator barred.
-fn refuse(trust_domain: &TrustDomain, accepted: &Accepted, bundle: &Bundle) -> Result<(), Refusal> {
+pub(crate) fn refuse(trust_domain: &TrustDomain, accepted: &Accepted, bundle: &Bundle) -> Result<(), Refusal> {
     for authority in bundle.authorities().x509() {
         if let Some(uri) = authority.foreign_spiffe_uri(trust_domain) {
             return Err(Refusal::MisWired {

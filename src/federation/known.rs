@@ -138,12 +138,16 @@ impl Known {
             .collect();
         next.accepted.memory.noticed.clone_from(&judgement.noticed);
         next.accepted.memory.emptied.clone_from(&judgement.emptied);
-        next.hold(bundle, judgement.hold.as_ref(), now);
+        if !offered.is_followed {
+            next.hold(bundle, judgement.hold.as_ref(), now);
+        }
         if let Some(authorities) = &judgement.accept {
             next.accept(bundle, authorities.clone(), now);
         }
         if judgement.accept.is_some() || (judgement.confirms && judgement.hold.is_none()) {
-            next.number(bundle);
+            if offered.is_baseline {
+                next.number(bundle);
+            }
             next.knows(offered.url);
         }
         if judgement.confirms && fresh && next.bundle.is_some() {

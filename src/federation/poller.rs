@@ -1,6 +1,7 @@
 //! One relationship: wait, poll, obey, store, report.
 
 mod poll;
+mod two_routes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -354,3 +354,45 @@ async fn two_routes_come_before_change_control_and_not_in_its_place() {
     service.accept_held("b.example").await;
     assert_eq!(service.verdict(&new.svid(WEB)), "accepted");
 }
+
+#[tokio::test]
+async fn whoever_has_one_of_two_routes_in_hand_keeps_no_removed_key_alive() {
+    let [stays, goes, evil, foreign] = ["b", "b", "b", "c"].map(|name| Ca::of(&format!("{name}.example")));
+    for (name, sequence, keys, held) in [
+        ("under a higher number", 9, vec![&stays, &goes, &evil], Some("second-route")),
+        ("under a number far ahead", 9 + (2 << 48), vec![&stays, &goes], Some("sequence-jump")),
+        ("in a document that is refused", 9, vec![&stays, &goes, &foreign], None),
+        ("under an old number", 6, vec![&stays, &goes, &evil], None),
+    ] {
+        for (honest, theirs) in [(0, 1), (1, 0)] {
+            let mirrors = Mirrors::<2>::serving(7, &[&stays, &goes]).await;
+            let mut service = Service::with([mirrors.relationship(2).with("two_routes", true)]).await;
+            mirrors.serve(theirs, sequence, &keys);
+            service.refresh("b.example").await;
+            mirrors.serve(honest, 8, &[&stays]);
+            service.advance(Duration::from_secs(60));
+            for when in ["before a restart", "after it"] {
+                let status = service.refresh("b.example").await;
+                let verdicts = [&stays, &goes, &evil].map(|ca| service.verdict(&ca.svid(WEB)));
+                assert_eq!(verdicts, ["accepted", "unknown-authority", "unknown-authority"], "{name} {honest}, {when}");
+                assert_eq!(status["age_seconds"], 0, "{name} {honest}, {when}: the honest one confirms what is left");
+                assert_eq!(status["held"][0]["code"].as_str(), held, "{name} {honest}, {when}: {status:#}");
+                service.restart().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn bnd_04_what_one_route_empties_twice_is_empty_whatever_the_other_serves() {
+    let ca = Ca::of("b.example");
+    let mirrors = Mirrors::<2>::serving(7, &[&ca]).await;
+    let service = Service::with([mirrors.relationship(2).with("two_routes", true)]).await;
+    mirrors.serve(0, 8, &[]);
+    mirrors.serve(1, 9, &[&ca]);
+    service.refresh("b.example").await;
+    assert_eq!(service.verdict(&ca.svid(WEB)), "accepted", "once is not enough");
+    service.advance(Duration::from_secs(10));
+    service.refresh("b.example").await;
+    assert_eq!(service.verdict(&ca.svid(WEB)), "domain-revoked");
+}

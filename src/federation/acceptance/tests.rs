@@ -78,7 +78,7 @@ impl Story {
     /// The same at one of several URLs.
     fn offer_at(&mut self, url: &str, keys: &str, sequence: Option<u64>) -> String {
         let document = document(keys, sequence);
-        let offered = Offered { document: &document, url, second: Second::NotNeeded };
+        let offered = Offered::alone(&document, url);
         if self.known.accepted.is_ahead_of(&offered) {
             self.known = self.known.saw(url, document.bundle());
             return format!("[{}] behind", self.trusted());
@@ -174,7 +174,7 @@ fn seq_02_05_12_the_same_keys_are_no_news_and_unnumbered_bundles_follow_the_late
 fn seq_06_the_same_number_with_other_keys_is_accepted_and_reported() {
     let mut story = tell(ChangeControl::Automatic, &[(0, "ab", Some(8), "[ab]")]);
     let offered = document("abc", Some(8));
-    let offered = Offered { document: &offered, url: "https://b.example/", second: Second::NotNeeded };
+    let offered = Offered::alone(&offered, "https://b.example/");
     let judged = judge(&story.relationship, &story.known.accepted, &offered, &story.owners, story.now).unwrap();
     assert!(judged.sequence_reused && judged.accept.is_some());
     assert_eq!(story.offer("abc", Some(8)), "[abc]");
@@ -497,7 +497,7 @@ fn bnd_26_a_certificate_of_another_domain_refuses_the_document() {
         let bundle = Bundle::new("b.example".parse().unwrap(), [ca].into_iter().collect(), None, None);
         let document = BundleDocument::parse(bundle.trust_domain(), &render(&bundle, WitAuthorities::Omit)).unwrap();
         let story = Story::under(ChangeControl::Automatic);
-        let offered = Offered { document: &document, url: "https://b.example/", second: Second::NotNeeded };
+        let offered = Offered::alone(&document, "https://b.example/");
         let judged = judge(&story.relationship, &story.known.accepted, &offered, &story.owners, story.now);
         assert_eq!(judged.err().map(|refusal| refusal.code()), refused.then_some("mis-wired"), "{uri}");
     }

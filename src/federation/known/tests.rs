@@ -1,5 +1,5 @@
 use super::*;
-use crate::federation::acceptance::{Second, judge};
+use crate::federation::acceptance::judge;
 use crate::federation::ownership::KeyOwners;
 use crate::federation::relationship::{BundleEndpoint, ChangeControl, PollPolicy};
 use crate::spiffe::authority::Authority;
@@ -72,7 +72,7 @@ fn bundle(authorities: impl IntoIterator<Item = Authority>, sequence: u64) -> Bu
 
 fn served(known: &Known, bundle: &Bundle, now: Timestamp, fresh: bool) -> Known {
     let document = BundleDocument::parse(&domain(), &render(bundle, WitAuthorities::Include)).unwrap();
-    let offered = Offered { document: &document, url: "https://b.example/", second: Second::NotNeeded };
+    let offered = Offered::alone(&document, "https://b.example/");
     let judgement = judge(&web(), &known.accepted, &offered, &KeyOwners::default(), now).unwrap();
     known.judged(&offered, &judgement, now, fresh)
 }

@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use crate::federation::acceptance::{self, Offered, Second};
+use crate::federation::acceptance::{self, Offered};
 use crate::federation::announce;
 use crate::federation::endpoint_client::{
     Authentication, Body, FetchError, FetchRecord, PinnedAuthority, Proof, Request,
@@ -27,7 +27,7 @@ pub(super) struct EntityTag {
 }
 
 /// What a URL answered.
-enum Answer {
+pub(super) enum Answer {
     /// The document with this tag, still.
     NotModified(EntityTag),
     Document(BundleDocument, Option<String>),
@@ -64,49 +64,6 @@ impl Poller {
         outcome
     }
 
-    /// Asks the known URLs in order until two have brought a document, and judges the newer one by what the other
-    /// says of its new keys. Entity tags would leave open which keys a URL serves, so none is sent.
-    async fn ask_two(&mut self, proof: &Proof) -> Result<PollOutcome, PollError> {
-        let relationship = self.relationship.clone();
-        let (mut served, mut failed) = (Vec::new(), Vec::new());
-        let known: Vec<_> = relationship.endpoint.urls().filter(|url| !self.is_added(url)).collect();
-        for url in known {
-            match self.fetch(url, proof, None).await {
-                (record, Ok(Answer::Document(document, _))) => served.push((record, document)),
-                (_, Ok(Answer::NotModified(_))) => {}
-                (record, Err(error)) => {
-                    let outcome = Err(error);
-                    self.told(&record, &outcome);
-                    failed.extend(outcome.err().map(|error| (record.url, error)));
-                }
-            }
-            if served.len() == 2 {
-                break;
-            }
-        }
-        served.sort_by_key(|(_, document)| std::cmp::Reverse(document.bundle().sequence()));
-        let mut served = served.into_iter();
-        let Some((record, document)) = served.next() else {
-            let first = failed.into_iter().next();
-            return Err(first.map_or_else(|| FetchError::NotModifiedUnasked.into(), |(_, error)| error));
-        };
-        let missing = failed.iter().map(|(url, error)| format!("{url} does not answer ({})", error.code()));
-        let missing =
-            missing.reduce(|all, one| format!("{all}, {one}")).unwrap_or_else(|| "no other is known yet".into());
-        let other = served.next();
-        if let Some((record, document)) = &other {
-            self.known = self.known.saw(&record.url, document.bundle());
-            self.told(record, &Ok(PollOutcome::Compared));
-        }
-        let second = match &other {
-            Some((record, document)) => Second::Serves(&record.url, document.bundle()),
-            None => Second::Missing(&missing),
-        };
-        let outcome = self.consider(&record, &document, None, second).await;
-        self.told(&record, &outcome);
-        outcome
-    }
-
     async fn record_attempt(&mut self) {
         let attempt = self.shared.clock.now();
         self.known.progress.last_attempt = Some(attempt);
@@ -122,7 +79,9 @@ impl Poller {
         let (record, answer) = self.fetch(url, proof, etag).await;
         let outcome = match answer {
             Ok(Answer::NotModified(etag)) => self.confirm(&record, etag).await,
-            Ok(Answer::Document(document, tag)) => self.consider(&record, &document, tag, Second::NotNeeded).await,
+            Ok(Answer::Document(document, tag)) => {
+                self.consider(&record, &Offered::alone(&document, &record.url), tag).await
+            }
             Err(error) => Err(error),
         };
         self.told(&record, &outcome);
@@ -130,7 +89,7 @@ impl Poller {
     }
 
     /// One request, conditional with an entity tag.
-    async fn fetch(
+    pub(super) async fn fetch(
         &self,
         url: &EndpointUrl,
         proof: &Proof,
@@ -158,7 +117,7 @@ impl Poller {
     }
 
     /// Logs, counts and remembers how a fetch ended.
-    fn told(&mut self, record: &FetchRecord, outcome: &Result<PollOutcome, PollError>) {
+    pub(super) fn told(&mut self, record: &FetchRecord, outcome: &Result<PollOutcome, PollError>) {
         let now = self.shared.clock.now();
         announce::fetched(&self.relationship.trust_domain, record, outcome.as_ref().map(PollOutcome::code));
         self.count(outcome.as_ref().map_or_else(PollError::code, PollOutcome::code));
@@ -180,13 +139,12 @@ impl Poller {
     pub(super) async fn consider(
         &mut self,
         record: &FetchRecord,
-        document: &BundleDocument,
+        offered: &Offered<'_>,
         tag: Option<String>,
-        second: Second<'_>,
     ) -> Result<PollOutcome, PollError> {
         let now = self.shared.clock.now();
-        let offered = Offered { document, url: &record.url, second };
-        let judgement = match self.judge(&offered, now) {
+        let document = offered.document;
+        let judgement = match self.judge(offered, now) {
             Ok(judgement) => judgement,
             Err(error) => {
                 self.known = self.known.saw(&record.url, document.bundle());
@@ -195,7 +153,7 @@ impl Poller {
             }
         };
         let fresh = self.is_fresh(record);
-        let next = self.known.judged(&offered, &judgement, now, fresh);
+        let next = self.known.judged(offered, &judgement, now, fresh);
         let whole = judgement.hold.is_none() && judgement.confirms && judgement.withheld.is_empty();
         self.save(next, Origin::Fetch, now).await?;
         match tag.filter(|_| whole && judgement.accept.is_none()) {
@@ -243,7 +201,7 @@ impl Poller {
         self.told(&record, &outcome);
     }
 
-    fn is_added(&self, url: &EndpointUrl) -> bool {
+    pub(super) fn is_added(&self, url: &EndpointUrl) -> bool {
         self.known.accepted.standing(&url.to_string()) == Standing::Added
     }
 

@@ -1,12 +1,15 @@
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use proptest::prelude::*;
 use rustls::RootCertStore;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use tokio::sync::{oneshot, watch};
 
+use super::two_routes::Served;
 use super::*;
-use crate::federation::acceptance::Second;
+use crate::federation::acceptance::Offered;
 use crate::federation::endpoint_client::{ClientLimits, FetchRecord};
 use crate::federation::outcome::PollError;
 use crate::federation::parameters::Parameters;
@@ -23,6 +26,8 @@ use crate::verify::policy::Policy;
 
 const NOW: u64 = 1_800_000_000;
 const STALENESS: u64 = 3_600;
+const FIRST: &str = "https://b.example/";
+const SECOND: &str = "https://2.example/";
 
 /// Wall time in Unix seconds, which tests set.
 #[derive(Debug)]
@@ -83,24 +88,37 @@ impl Bench {
         Self { hand, shared, orders, poller }
     }
 
+    /// With a second URL, where new keys have to be too.
+    async fn with_two_routes() -> Self {
+        let mut bench = Self::new().await;
+        let mut relationship = FederationRelationship::clone(&bench.poller.relationship);
+        relationship.two_routes = true;
+        relationship.endpoint.fallbacks.push(SECOND.parse().unwrap());
+        bench.poller.known = bench.poller.known.clone().under(Parameters::of(&relationship.endpoint));
+        bench.poller.relationship = Arc::new(relationship);
+        bench
+    }
+
+    /// Both URLs answer with CA certificates of these fixtures; says which are trusted then.
+    async fn serve_both(&mut self, first: (u64, &BTreeSet<usize>), second: (u64, &BTreeSet<usize>)) -> BTreeSet<usize> {
+        let domain = &self.poller.relationship.trust_domain;
+        let [first, second] = [(FIRST, first), (SECOND, second)].map(|(url, (sequence, keys))| {
+            let authorities = keys.iter().map(|key| FIXTURES[*key].x509()).collect();
+            let bundle = Bundle::new(domain.clone(), authorities, Some(sequence), None);
+            let document = BundleDocument::parse(domain, &render(&bundle, WitAuthorities::Omit)).unwrap();
+            Served { record: FetchRecord { url: url.into(), ..record() }, document }
+        });
+        drop(self.poller.judge_both(&first, &second).await);
+        let trusted = self.poller.known.accepted.authorities.clone().unwrap_or_default();
+        (0..5).filter(|key| trusted.contains(&FIXTURES[*key].x509().id())).collect()
+    }
+
     async fn serve(&mut self, sequence: u64, fixture: usize) -> Result<&'static str, PollError> {
-        let record = FetchRecord {
-            url: "https://b.example/".into(),
-            proxy: None,
-            final_url: String::new(),
-            address: None,
-            peer: None,
-            shown: None,
-            visited: Vec::new(),
-            status: Some(200),
-            bytes: 0,
-            digest: None,
-            age: None,
-            elapsed: Duration::ZERO,
-        };
+        let record = record();
         let document =
             BundleDocument::parse(&self.poller.relationship.trust_domain, &document(sequence, fixture)).unwrap();
-        let outcome = self.poller.consider(&record, &document, Some("\"e\"".into()), Second::NotNeeded).await;
+        let outcome =
+            self.poller.consider(&record, &Offered::alone(&document, &record.url), Some("\"e\"".into())).await;
         outcome.map(|outcome| outcome.code())
     }
 
@@ -115,6 +133,24 @@ impl Bench {
         let domain = &self.poller.relationship.trust_domain;
         let commit = known.commit(&next, domain, Origin::Operator, Timestamp::from_secs(NOW));
         self.shared.store.commit(&commit).await.unwrap();
+    }
+}
+
+/// A fetch that brought something.
+fn record() -> FetchRecord {
+    FetchRecord {
+        url: "https://b.example/".into(),
+        proxy: None,
+        final_url: String::new(),
+        address: None,
+        peer: None,
+        shown: None,
+        visited: Vec::new(),
+        status: Some(200),
+        bytes: 0,
+        digest: None,
+        age: None,
+        elapsed: Duration::ZERO,
     }
 }
 
@@ -291,4 +327,44 @@ async fn bnd_20_accepting_a_document_of_foreign_keys_does_not_empty_the_domain()
     let refusal = bench.poller.approve(digest(&bundle(2, 2))).await;
     assert!(matches!(refusal, Err(OrderError::NothingUsable)), "{refusal:?}");
     assert_eq!(*bench.poller.known.bundle.clone().unwrap(), bundle(1, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The first or the second URL is honest: its number rises with each document. The other one is in hostile hands.
+    #[test]
+    fn of_two_routes_one_alone_brings_no_key_and_keeps_none_alive(
+        polls in prop::collection::vec(
+            (
+                prop::collection::btree_set(0usize..5, 1..4),
+                prop_oneof![4 => 0u64..12, 1 => Just(1 << 50), 1 => Just(u64::MAX)],
+                prop::collection::btree_set(0usize..5, 0..5),
+            ),
+            1..10,
+        ),
+        honest_is_first: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut bench = Bench::with_two_routes().await;
+            let start = BTreeSet::from([0, 1]);
+            let mut trusted = bench.serve_both((1, &start), (1, &start)).await;
+            prop_assert_eq!(&trusted, &start);
+            for (at, (keys, sequence, theirs)) in (2u64..).zip(&polls) {
+                let before = trusted;
+                trusted = match honest_is_first {
+                    true => bench.serve_both((at, keys), (*sequence, theirs)).await,
+                    false => bench.serve_both((*sequence, theirs), (at, keys)).await,
+                };
+                prop_assert!(trusted.iter().all(|key| before.contains(key) || (keys.contains(key) && theirs.contains(key))));
+                // A type that the two together leave without a key is another matter (BND-04).
+                let survives = before.iter().any(|key| keys.contains(key) && theirs.contains(key));
+                // Other keys under one number are an alarm, and then the first URL's count.
+                let counts = honest_is_first || *sequence != at;
+                prop_assert!(!survives || !counts || trusted.is_subset(keys), "{:?} of {:?}", trusted, keys);
+            }
+            Ok(())
+        })?;
+    }
 }

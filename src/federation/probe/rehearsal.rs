@@ -66,7 +66,7 @@ impl Rehearsal<'_> {
             None if self.relationship.two_routes => Second::Missing("no other URL brings a bundle"),
             None => Second::NotNeeded,
         };
-        Ok(self.judged(&Offered { document: &document, url: &url.to_string(), second }))
+        Ok(self.judged(&Offered { second, ..Offered::alone(&document, &url.to_string()) }))
     }
 
     /// As its first poll would.

@@ -93,7 +93,7 @@ impl Life {
     fn offer(&mut self, keys: &str, sequence: Option<u64>, fresh: bool) {
         let Story { relationship, known, owners, now } = &self.story;
         let (document, url) = (document(keys, sequence), relationship.endpoint.url.to_string());
-        let offered = Offered { document: &document, url: &url, second: Second::NotNeeded };
+        let offered = Offered::alone(&document, &url);
         let Ok(judgement) = judge(relationship, &known.accepted, &offered, owners, *now) else { return };
         let next = known.judged(&offered, &judgement, *now, fresh);
         let served = document.bundle().authorities();
