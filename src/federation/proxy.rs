@@ -30,9 +30,15 @@ impl FromStr for ProxyUrl {
                 Err(ProxyUrlError::Malformed)
             }
             () if rest.starts_with('/') || url.host_str().is_none_or(str::is_empty) => Err(ProxyUrlError::Malformed),
+            // What the client can't read as a proxy's host it would pass by.
+            () if url.domain().is_some_and(|name| !name.bytes().all(is_of_name)) => Err(ProxyUrlError::Malformed),
             () => Ok(Self(url)),
         }
     }
+}
+
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
 }
 
 impl fmt::Display for ProxyUrl {
@@ -81,6 +87,8 @@ mod tests {
             ("http://proxy internal", Err(Malformed)),
             ("http://proxy\\internal", Err(Malformed)),
             ("http://proxy:99999", Err(Malformed)),
+            ("http://pro{xy}:3128", Err(Malformed)),
+            ("http://pro'xy!:3128", Err(Malformed)),
         ] {
             assert_eq!(text.parse::<ProxyUrl>().map(|url| url.to_string()), expected.map(str::to_owned), "{text}");
         }
