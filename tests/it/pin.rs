@@ -63,6 +63,17 @@ async fn fec_10_a_pin_proves_nothing_of_whoever_only_shows_the_certificate() {
 }
 
 #[tokio::test]
+async fn fec_17_whoever_has_proven_nothing_yet_leads_us_nowhere() {
+    let ca = Ca::of("b.example");
+    let b = Partner::spiffe("b.example", &ca).await;
+    b.peer.answer(Answer::redirect(302, "/there"));
+    b.peer.answer_at("/there", Answer::ok(document_of(1, &[&ca])));
+    let service = Service::with([pinned(&b, &ca)]).await;
+    let status = service.status("b.example").await;
+    assert_eq!((&status["last_error"]["code"], b.peer.requests().len()), (&json!("redirect-refused"), 1), "{status:#}");
+}
+
+#[tokio::test]
 async fn fec_11_14_after_the_first_bundle_the_pin_opens_nothing() {
     let (first, second) = (Ca::of("b.example"), Ca::of("b.example"));
     let b = Partner::spiffe("b.example", &first).await;

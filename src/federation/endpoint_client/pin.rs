@@ -40,6 +40,8 @@ impl EndpointClient {
         let EndpointProfile::HttpsSpiffe { endpoint_id } = &endpoint.profile else {
             return (FetchRecord::new(url), self.authentication(&endpoint.profile, None));
         };
+        // Whoever answers has proven nothing yet, so it leads us nowhere.
+        let endpoint = &BundleEndpoint { redirects: 0, ..endpoint.clone() };
         let request = Request { endpoint, url, authentication: Authentication::Nothing, etag: None };
         let (record, body) = self.fetch(&request).await;
         let shown = record.shown.iter().flat_map(|shown| &shown.leaf.chain);
