@@ -48,18 +48,15 @@ impl Accepted {
         }
     }
 
-    /// Whether a document of one of several URLs is an older one that says nothing of the peer as it is now: a copy
-    /// that lags, not a replay.
+    /// Whether a document of one of several URLs is an older one that was accepted before: a copy that lags. Contents
+    /// that are news under a lower number are none.
     pub(crate) fn is_ahead_of(&self, offered: &Offered<'_>) -> bool {
-        let Memory { sequence, contents, routes, .. } = &self.memory;
         let bundle = offered.document.bundle();
-        let theirs = bundle.authorities().digest();
-        match (*sequence, bundle.sequence()) {
+        let is_old = self.past.had_contents(&bundle.authorities().digest());
+        match (self.memory.sequence, bundle.sequence()) {
             _ if self.authorities.is_none() || self.configured.urls().len() < 2 => false,
-            (Some(ours), Some(theirs)) => theirs < ours && routes.lags(offered.url, theirs),
-            (None, None) => {
-                routes.is_another(offered.url) && *contents != Some(theirs) && self.past.had_contents(&theirs)
-            }
+            _ if self.standing(offered.url) == Standing::Replaced => false,
+            (Some(ours), Some(theirs)) => theirs < ours && is_old && self.memory.routes.lags(offered.url, theirs),
             _ => false,
         }
     }
@@ -200,7 +197,10 @@ pub(crate) fn judge(
         noticed: accepted.memory.noticed.clone(),
         emptied: None,
     };
-    let hold = disagrees(accepted, offered).or_else(|| order(accepted, bundle.sequence(), &usable));
+    // With two routes it is the additions that wait for that, and removals count.
+    let is_alone = matches!(offered.second, Second::NotNeeded);
+    let disagrees = is_alone.then(|| disagrees(accepted, offered)).flatten();
+    let hold = disagrees.or_else(|| order(accepted, bundle.sequence(), &usable));
     if let Some(hold) = hold {
         return Ok(waiting(hold));
     }
@@ -254,7 +254,7 @@ fn disagrees(accepted: &Accepted, offered: &Offered<'_>) -> Option<Hold> {
     let bundle = offered.document.bundle();
     let other_keys = *contents != Some(bundle.authorities().digest());
     let sequence = bundle.sequence().filter(|offered| *sequence == Some(*offered) && other_keys)?;
-    let other = routes.served_by.clone().filter(|_| routes.is_another(offered.url))?;
+    let other = routes.numbered_by.clone().filter(|_| routes.is_another(offered.url))?;
     Some(Hold::EndpointsDisagree { sequence, url: offered.url.to_owned(), other })
 }
 

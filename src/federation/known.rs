@@ -145,12 +145,15 @@ impl Known {
             next.accept(bundle, authorities.clone(), now);
         }
         if judgement.accept.is_some() || (judgement.confirms && judgement.hold.is_none()) {
-            if offered.is_baseline {
+            let raises = judgement.accept.is_some() || !self.accepted.memory.routes.is_another(offered.url);
+            if offered.is_baseline && raises {
                 next.number(bundle);
+                next.accepted.memory.routes.numbered_by = Some(offered.url.to_owned());
             }
             next.knows(offered.url);
         }
-        if judgement.confirms && fresh && next.bundle.is_some() {
+        // What follows is newer: only if that confirms it too, the bundle is as young.
+        if judgement.confirms && !offered.is_followed && fresh && next.bundle.is_some() {
             next.progress.confirmed = Some(now);
         }
         next
@@ -169,6 +172,7 @@ impl Known {
         next.accept(&held.bundle, authorities, now);
         next.number(&held.bundle);
         next.accepted.memory.routes.served_by = None;
+        next.accepted.memory.routes.numbered_by = servers.first().cloned();
         servers.iter().for_each(|url| next.knows(url));
         next.knows_one();
         next.progress.confirmed = Some(Timestamp::from_secs(held.last_seen));

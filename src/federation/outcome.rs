@@ -67,8 +67,6 @@ pub(crate) enum PollError {
     Refused(#[from] Refusal),
     #[error("sequence {offered} is behind the accepted {accepted}, which another URL served: this one lags")]
     Behind { accepted: u64, offered: u64 },
-    #[error("contents of an earlier bundle, since which another URL served newer ones: this one lags")]
-    BehindUnnumbered,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(
@@ -82,7 +80,7 @@ impl PollError {
     /// Nothing came that could be judged, so another URL may be asked: never after a document that is refused.
     pub(crate) fn is_failed_fetch(&self) -> bool {
         match self {
-            Self::Fetch(_) | Self::Document(_) | Self::Behind { .. } | Self::BehindUnnumbered => true,
+            Self::Fetch(_) | Self::Document(_) | Self::Behind { .. } => true,
             Self::Refused(_) | Self::Store(_) | Self::NeedsBootstrap => false,
         }
     }
@@ -93,7 +91,7 @@ impl PollError {
             Self::Fetch(error) => error.code(),
             Self::Document(error) => error.code(),
             Self::Refused(refusal) => refusal.code(),
-            Self::Behind { .. } | Self::BehindUnnumbered => "endpoint-behind",
+            Self::Behind { .. } => "endpoint-behind",
             Self::Store(error) => error.code(),
             Self::NeedsBootstrap => "needs-bootstrap",
         }

@@ -18,6 +18,8 @@ use super::timestamp::Timestamp;
 pub(crate) struct Routes {
     /// The URL that last served the accepted contents; none if they came by hand.
     pub(crate) served_by: Option<String>,
+    /// The URL whose document has the accepted number: another one that serves the same keys doesn't raise it.
+    pub(crate) numbered_by: Option<String>,
     routes: BTreeMap<String, Route>,
 }
 
@@ -73,6 +75,8 @@ impl Routes {
     /// Forgets what is no longer configured.
     pub(crate) fn narrow_to(&mut self, configured: &Parameters) {
         self.routes.retain(|url, _| configured.has(url));
+        self.served_by.take_if(|url| !configured.has(url));
+        self.numbered_by.take_if(|url| !configured.has(url));
     }
 
     /// The URLs whose latest document is this one.
@@ -81,9 +85,9 @@ impl Routes {
         self.routes.iter().filter(|(_, route)| serves(route)).map(|(url, _)| url.clone()).collect()
     }
 
-    /// Whether the accepted contents were last served by another URL than this.
+    /// Whether the accepted number is another URL's than this.
     pub(crate) fn is_another(&self, url: &str) -> bool {
-        self.served_by.as_ref().is_some_and(|served_by| served_by != url)
+        self.numbered_by.as_ref().is_some_and(|numbered_by| numbered_by != url)
     }
 
     /// Whether a URL that serves a number lower than the accepted one only lags: another URL served that one,
@@ -117,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_lower_number_lags_only_where_it_never_was_higher_and_another_url_served_the_accepted_one() {
-        for (name, served_by, seen, lags) in [
+        for (name, numbered_by, seen, lags) in [
             ("it served as much before", Some("1"), vec![7], true),
             ("it served less before", Some("1"), vec![6], true),
             ("it was never asked", Some("1"), vec![], true),
@@ -126,7 +130,7 @@ mod tests {
             ("what is accepted came from it", Some("2"), vec![], false),
             ("what is accepted came by hand", None, vec![], false),
         ] {
-            let mut routes = Routes { served_by: served_by.map(str::to_owned), ..Routes::default() };
+            let mut routes = Routes { numbered_by: numbered_by.map(str::to_owned), ..Routes::default() };
             seen.iter().for_each(|sequence| routes.served("2", &bundle(*sequence, 1)));
             assert_eq!(routes.lags("2", 7), lags, "{name}");
         }

@@ -39,7 +39,7 @@ pub(crate) fn of_routes(accepted: &Accepted, progress: &Progress) -> Vec<Warning
         let route = routes.get(url).filter(|route| route.asked >= progress.last_attempt)?;
         // Where all fail, that is the relationship's own trouble.
         let failure = route.error.as_ref().filter(|_| progress.failures == 0);
-        let lags = failure.is_some_and(|error| error.code == PollError::BehindUnnumbered.code());
+        let lags = failure.is_some_and(|error| error.code == PollError::Behind { accepted: 0, offered: 0 }.code());
         match failure {
             // A copy that lags does no harm; but if the first URL does, another one leads, which may be in wrong hands.
             Some(error) if lags => (urls.first() == Some(url)).then(|| Warning {

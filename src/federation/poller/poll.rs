@@ -47,11 +47,13 @@ impl Poller {
         }
     }
 
-    /// Asks the URLs in order, from the first, until one brings a document.
+    /// Asks the URLs in order until one brings a document; those that were added after those that are known.
     async fn ask_one(&mut self, proof: &Proof) -> Result<PollOutcome, PollError> {
         let relationship = self.relationship.clone();
-        let mut outcome = self.ask(&relationship.endpoint.url, proof).await;
-        for url in &relationship.endpoint.fallbacks {
+        let (known, added): (Vec<_>, Vec<_>) = relationship.endpoint.urls().partition(|url| !self.is_added(url));
+        let mut urls = known.into_iter().chain(added);
+        let mut outcome = self.ask(urls.next().unwrap_or(&relationship.endpoint.url), proof).await;
+        for url in urls {
             if !outcome.as_ref().is_err_and(PollError::is_failed_fetch) {
                 break;
             }
@@ -174,10 +176,9 @@ impl Poller {
     fn judge(&self, offered: &Offered<'_>, now: Timestamp) -> Result<acceptance::Judgement, PollError> {
         let accepted = &self.known.accepted;
         if accepted.is_ahead_of(offered) {
-            return Err(match (accepted.memory.sequence, offered.document.bundle().sequence()) {
-                (Some(accepted), Some(offered)) => PollError::Behind { accepted, offered },
-                _ => PollError::BehindUnnumbered,
-            });
+            let number = |sequence: Option<u64>| sequence.unwrap_or_default();
+            let (accepted, offered) = (accepted.memory.sequence, offered.document.bundle().sequence());
+            return Err(PollError::Behind { accepted: number(accepted), offered: number(offered) });
         }
         let judge = |owners: &_| acceptance::judge(&self.relationship, accepted, offered, owners, now);
         Ok(self.shared.feed.with_owners(judge)?)

@@ -21,6 +21,8 @@ enum Place {
     Both,
     /// So they have, and the other one's follows.
     Older,
+    /// The other one has it for other keys, and follows.
+    Contradicted,
     /// One URL alone has.
     Alone,
 }
@@ -71,12 +73,12 @@ impl Poller {
     }
 
     /// Judges both where they differ, the older one first, so that neither can keep a key that the other takes away,
-    /// or stand in its way with a number or a document that has to wait. Of two with the same number, the first counts.
+    /// or stand in its way with a number or a document that has to wait.
     pub(super) async fn judge_both(&mut self, first: &Served, second: &Served) -> Result<PollOutcome, PollError> {
         let is_sorted = first.sequence() <= second.sequence();
         let (older, newer) = if is_sorted { (first, second) } else { (second, first) };
         let is_same = older.sequence() == newer.sequence();
-        let one_is_enough = is_same && (older.sequence().is_some() || older.has_keys_of(newer));
+        let one_is_enough = is_same && older.has_keys_of(newer);
         let lags = older.sequence() < self.known.accepted.memory.sequence;
         let (word_of_older, word_of_newer) = (self.word_of(older), self.word_of(newer));
         let (by_older, by_newer) = (word_of_older.as_second(older), word_of_newer.as_second(newer));
@@ -88,8 +90,11 @@ impl Poller {
             self.compare(newer);
             return self.judge_one(older, by_newer, Place::Both).await;
         }
-        let before = self.judge_one(older, by_newer, Place::Older).await;
-        let emptied = self.known.accepted.memory.emptied.clone();
+        // Two with other keys under one number: neither of them sets the baseline.
+        let place = if is_same && older.sequence().is_some() { Place::Contradicted } else { Place::Older };
+        let since = self.known.accepted.memory.emptied.clone();
+        let before = self.judge_one(older, by_newer, place).await;
+        let emptied = std::mem::replace(&mut self.known.accepted.memory.emptied, since);
         let last = self.judge_one(newer, by_older, Place::Alone).await;
         // What one URL empties stays for it to repeat, whatever the other serves.
         let memory = &mut self.known.accepted.memory;
@@ -99,7 +104,8 @@ impl Poller {
 
     async fn judge_one(&mut self, served: &Served, second: Second<'_>, place: Place) -> Result<PollOutcome, PollError> {
         let Served { record, document } = served;
-        let (is_followed, is_baseline) = (place == Place::Older, place != Place::Alone);
+        let is_followed = matches!(place, Place::Older | Place::Contradicted);
+        let is_baseline = matches!(place, Place::Older | Place::Both);
         let offered = Offered { document, url: &record.url, second, is_followed, is_baseline };
         let outcome = self.consider(record, &offered, None).await;
         self.told(record, &outcome);
