@@ -101,7 +101,7 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
         true => Some(ChangeControl::Manual),
         false => change_control(section),
     };
-    let two_routes = two_routes(section, fallbacks.as_deref());
+    let two_routes = two_routes(section, url.as_ref(), fallbacks.as_deref());
     let key_notice = section.duration("key_notice", Duration::from_secs(1)..=30 * DAY);
     let poll = poll(section);
     let maximum_staleness = maximum_staleness(section, poll);
@@ -293,10 +293,20 @@ fn change_control(section: &Section<'_>) -> Option<ChangeControl> {
 }
 
 /// Whether a new key has to be at two URLs, of which there must be two then.
-fn two_routes(section: &Section<'_>, fallbacks: Option<&[EndpointUrl]>) -> Option<bool> {
+fn two_routes(section: &Section<'_>, first: Option<&EndpointUrl>, fallbacks: Option<&[EndpointUrl]>) -> Option<bool> {
     let two_routes = section.boolean("two_routes")?;
-    if two_routes && fallbacks.is_some_and(<[_]>::is_empty) {
-        section.refuse("two_routes", "needs a second URL of the same bundle, in fallback_urls");
+    let place = |url: &EndpointUrl| {
+        let url = url.as_url();
+        (url.host_str().map(str::to_owned), url.port_or_known_default())
+    };
+    match (first, fallbacks) {
+        (_, Some([])) if two_routes => {
+            section.refuse("two_routes", "needs a second URL of the same bundle, in fallback_urls");
+        }
+        (Some(first), Some(others)) if two_routes && others.iter().all(|other| place(other) == place(first)) => {
+            section.refuse("two_routes", "needs a URL at another host or port: these are one route");
+        }
+        _ => {}
     }
     Some(two_routes)
 }

@@ -189,7 +189,10 @@ impl FromStr for EndpointUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         check_spelling(text)?;
-        Self::checked(Url::parse(text).map_err(|_| EndpointUrlError::Malformed)?)
+        let mut url = Url::parse(text).map_err(|_| EndpointUrlError::Malformed)?;
+        // It is never sent, and must not make two URLs of one.
+        url.set_fragment(None);
+        Self::checked(url)
     }
 }
 

@@ -262,6 +262,13 @@ fn fec_03_13_27_mistakes_about_routes_to_an_endpoint_and_its_beginning_are_found
             "belongs to one relationship",
         ),
         ("one route", with("two_routes = true"), "two_routes", "needs a second URL"),
+        (
+            "one route",
+            with("two_routes = true\nfallback_urls = [\"https://b.example:443/2\"]"),
+            "two_routes",
+            "these are one route",
+        ),
+        ("twice", with("fallback_urls = [\"https://b.example/#2\"]"), "fallback_urls", "is endpoint_url already"),
         ("a pin", format!("{SPIFFE}pinned_authority = \"sha256:ab\""), "pinned_authority", "64 hexadecimal digits"),
         (
             "both",
