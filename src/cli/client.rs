@@ -69,7 +69,7 @@ impl AdminClient {
     /// Polls now and waits for the outcome, 40 s at most.
     pub(super) async fn refresh(&self, trust_domain: &TrustDomain) -> Result<RelationshipStatus, ClientError> {
         let path = format!("/v1/relationships/{trust_domain}/refresh");
-        self.ask(Method::POST, &path, None, REFRESH_TIMEOUT).await
+        self.ask(Method::POST, &path, None, POLL_TIMEOUT).await
     }
 
     /// Our own keys on their way to the peers.
@@ -113,7 +113,7 @@ impl AdminClient {
         digest: Fingerprint,
     ) -> Result<RelationshipStatus, ClientError> {
         let path = format!("/v1/bundles/{trust_domain}/{}", decision.as_str());
-        self.ask(Method::POST, &path, Some(body(&json!({ "digest": digest }))?), TIMEOUT).await
+        self.ask(Method::POST, &path, Some(body(&json!({ "digest": digest }))?), POLL_TIMEOUT).await
     }
 
     /// The verdict on one SVID.
@@ -233,7 +233,8 @@ impl ClientError {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const REFRESH_TIMEOUT: Duration = Duration::from_secs(40);
+/// The longest poll; a decision waits for one that is under way.
+const POLL_TIMEOUT: Duration = Duration::from_secs(190);
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_ANSWER: usize = 256 << 20;
 

@@ -14,6 +14,7 @@ use crate::authorities::root_certificates::read_roots;
 use crate::config::{load, process_environment};
 use crate::federation::endpoint_client::{ClientLimits, EndpointClient};
 use crate::federation::probe::{Probe, Probing};
+use crate::federation::proxy::ProxyUrl;
 use crate::federation::relationship::{EndpointUrl, FederationRelationship};
 
 use super::block_on;
@@ -42,6 +43,9 @@ pub(super) struct Arguments {
     /// Connect even to a link-local address
     #[arg(long)]
     allow_link_local: bool,
+    /// An HTTP proxy to reach it through, as http://HOST:PORT; never one of the environment
+    #[arg(long, value_name = "URL")]
+    proxy: Option<ProxyUrl>,
     /// How to write the answer
     #[arg(long, value_enum, default_value_t)]
     output: Format,
@@ -78,6 +82,7 @@ async fn probe(arguments: &Arguments) -> Result<Probe, CliError> {
         roots,
         known: arguments.bundle.as_ref().map(BundleFile::read).transpose()?.map(Arc::new),
         allow_link_local: arguments.allow_link_local,
+        proxy: arguments.proxy.clone(),
     };
     let client = EndpointClient::new(ClientLimits::default(), Arc::new(system_roots()), Arc::new(DefaultTimeProvider));
     let mut probe = probing.probe(&client).await;

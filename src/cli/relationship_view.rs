@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::federation::status::{
-    ErrorStatus, HeldStatus, RelationshipState, RelationshipStatus, ServiceStatus, Warning, WithheldAuthority,
+    ErrorStatus, HeldStatus, RelationshipState, RelationshipStatus, ServiceStatus, UrlStatus, Warning,
+    WithheldAuthority,
 };
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -38,8 +39,16 @@ pub(super) fn full(status: &RelationshipStatus, now: Timestamp) -> Page {
     let mut facts = Facts::default();
     facts.add("trust domain", &status.trust_domain);
     facts.add("endpoint", &status.endpoint_url);
+    if status.urls.len() > 1 {
+        status.urls.iter().skip(1).for_each(|fallback| facts.add("fallback", &fallback.url));
+        facts.add("contents from", or_none(status.served_by.as_ref()));
+    }
     facts.add("profile", &status.profile);
     facts.add("endpoint SPIFFE ID", or_none(status.endpoint_spiffe_id.as_ref()));
+    if !status.via.is_empty() {
+        let hosts: Vec<_> = status.via.iter().map(TrustDomain::as_str).collect();
+        facts.add("via", hosts.join(", which is via "));
+    }
     facts.add("change control", name_of(&status.change_control));
     facts.add("maximum staleness", status.maximum_staleness_seconds.map_or_else(|| "off".to_owned(), span));
     facts.add("state", format!("{} since {}", name_of(&status.state), instant(status.since, now)));
@@ -60,6 +69,7 @@ pub(super) fn full(status: &RelationshipStatus, now: Timestamp) -> Page {
     facts.add("next poll", or_none(status.next_poll.map(|at| format!("{}, {reason}", instant(at, now)))));
     let mut page = Page::default();
     facts.onto(&mut page);
+    status.urls.iter().filter(|_| status.urls.len() > 1).for_each(|url| page.line(url_note(url, now)));
     notes(status, now).into_iter().for_each(|note| page.line(note));
     page
 }
@@ -220,6 +230,18 @@ fn notes(status: &RelationshipStatus, now: Timestamp) -> Vec<String> {
     notes.extend(status.ignored.iter().map(|i| format!("ignored    keys[{}] {}: {}", i.index, i.code, i.detail)));
     notes.extend(status.warnings.iter().map(warning_note));
     notes
+}
+
+/// What one of several URLs last came to.
+fn url_note(status: &UrlStatus, now: Timestamp) -> String {
+    let asked =
+        status.last_asked.map_or_else(|| "not asked yet".to_owned(), |at| format!("asked {}", distance(at, now)));
+    let new = if status.known { "" } else { ", new here" };
+    let outcome = match &status.last_error {
+        Some(error) => format!("{}: {}", error.code, error.detail),
+        None => format!("sequence {}", or_none(status.sequence)),
+    };
+    format!("url        {} {asked}{new}, {outcome}", status.url)
 }
 
 fn error_note(status: &RelationshipStatus, error: &ErrorStatus, now: Timestamp) -> String {

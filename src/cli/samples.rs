@@ -2,7 +2,7 @@
 
 use crate::federation::relationship::ChangeControl;
 use crate::federation::status::{
-    AuthoritySummary, ErrorStatus, HeldStatus, RelationshipState, RelationshipStatus, ServiceStatus,
+    AuthoritySummary, ErrorStatus, HeldStatus, RelationshipState, RelationshipStatus, ServiceStatus, UrlStatus,
 };
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::authority::AuthorityId;
@@ -18,8 +18,11 @@ pub(super) fn current() -> RelationshipStatus {
     RelationshipStatus {
         trust_domain: "bank-b.example".parse().expect("a valid name"),
         endpoint_url: "https://bundle.bank-b.example/".into(),
+        urls: vec![url("https://bundle.bank-b.example/")],
+        served_by: Some("https://bundle.bank-b.example/".into()),
         profile: "https_spiffe".into(),
         endpoint_spiffe_id: Some("spiffe://bank-b.example/comity".into()),
+        via: vec![],
         change_control: ChangeControl::Overlapping,
         maximum_staleness_seconds: Some(86_400),
         state: RelationshipState::Current,
@@ -42,6 +45,16 @@ pub(super) fn current() -> RelationshipStatus {
         withheld: vec![],
         ignored: vec![],
         warnings: vec![],
+    }
+}
+
+pub(super) fn url(url: &str) -> UrlStatus {
+    UrlStatus {
+        url: url.into(),
+        known: true,
+        sequence: Some(1_794_000_000),
+        last_asked: Some(at(-50)),
+        last_error: None,
     }
 }
 

@@ -95,19 +95,25 @@ fn relationship(relationship: &FederationRelationship) -> String {
     let by = match &endpoint.profile {
         EndpointProfile::HttpsWeb { roots: None } => "the system's roots".into(),
         EndpointProfile::HttpsWeb { roots: Some(roots) } => format!("{} private roots", roots.len()),
-        EndpointProfile::HttpsSpiffe { endpoint_id } => endpoint_id.to_string(),
+        EndpointProfile::HttpsSpiffe { endpoint_id } => match relationship.pinned_authority() {
+            _ if relationship.via().is_some() => format!("{endpoint_id}, which speaks for it"),
+            Some(pin) => format!("{endpoint_id}, first under sha256:{pin}"),
+            None => endpoint_id.to_string(),
+        },
     };
     let control = match relationship.change_control {
         ChangeControl::Automatic => "automatic",
         ChangeControl::Overlapping => "overlapping",
         ChangeControl::Manual => "manual",
     };
+    let control = if relationship.two_routes { format!("{control} by two routes") } else { control.to_owned() };
     let stale = relationship.maximum_staleness.map_or_else(|| "never".into(), |age| format!("after {}", text(age)));
+    let urls: Vec<_> = endpoint.urls().map(ToString::to_string).collect();
     let policy = Some(policy::shown(&relationship.policy)).filter(|said| !said.is_empty());
     let policy = policy.map(|said| format!("; SVIDs: {said}")).unwrap_or_default();
     format!(
         "{trust_domain} at {} ({} by {by}), change control {control}, stale {stale}, polled every {} to {}{policy}",
-        endpoint.url,
+        urls.join(", else ") + &endpoint.proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default(),
         endpoint.profile.as_str(),
         text(poll.minimum()),
         text(poll.maximum()),

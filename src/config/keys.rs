@@ -41,17 +41,22 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         "federation.*",
         &[
             "endpoint_url",
+            "fallback_urls",
             "profile",
             "endpoint_spiffe_id",
+            "endpoint_host_speaks_for_domain",
             "bootstrap_bundle",
+            "pinned_authority",
             "root_certificates",
             "change_control",
+            "two_routes",
             "key_notice",
             "maximum_staleness",
             "minimum_interval",
             "maximum_interval",
             "redirects",
             "allow_link_local",
+            "proxy",
             "svid_types",
             "spiffe_ids",
             "jwt_audiences",
@@ -68,13 +73,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// Keys of a relationship that are refused until what they promise exists.
-const LATER: &[(&str, &str)] = &[
-    ("approvals", "approval by several people"),
-    ("bootstrap_pin", "bootstrap by a pinned authority; give a bootstrap_bundle"),
-    ("endpoint_host_speaks_for_domain", "chained trust, an endpoint in another trust domain"),
-    ("proxy", "a proxy to reach the endpoint"),
-    ("two_routes", "a second route to the same bundle"),
-];
+const LATER: &[(&str, &str)] = &[("approvals", "approval by several people")];
 
 /// Finds keys that nothing would read.
 pub(super) fn unknown(root: &Value) -> Vec<ConfigProblem> {

@@ -16,8 +16,10 @@ use crate::spiffe::trust_domain::TrustDomain;
 
 use super::hold::{Hold, Refusal, Reused};
 use super::ownership::KeyOwners;
+use super::parameters::{Parameters, Standing};
 use super::past::Past;
 use super::relationship::{ChangeControl, FederationRelationship};
+use super::routes::Routes;
 use super::timestamp::Timestamp;
 
 /// What a relationship has accepted so far, as far as acceptance looks at it.
@@ -31,8 +33,84 @@ pub(crate) struct Accepted {
     pub(crate) past: Arc<Past>,
     /// Digests of documents that an operator barred.
     pub(crate) barred: HashSet<Fingerprint>,
-    /// The endpoint's parameters are not those under which the accepted bundle came.
-    pub(crate) endpoint_changed: bool,
+    /// The endpoint's parameters under which the accepted bundle came.
+    pub(crate) came_by: Parameters,
+    /// Those of now.
+    pub(crate) configured: Parameters,
+}
+
+impl Accepted {
+    /// What a configured URL is to the accepted bundle (REL-10).
+    pub(crate) fn standing(&self, url: &str) -> Standing {
+        match self.authorities {
+            Some(_) => self.came_by.standing(&self.configured, url),
+            None => Standing::Known,
+        }
+    }
+
+    /// Whether a document of one of several URLs is an older one that was accepted before: a copy that lags. Contents
+    /// that are news under a lower number are none.
+    pub(crate) fn is_ahead_of(&self, offered: &Offered<'_>) -> bool {
+        let bundle = offered.document.bundle();
+        let is_old = self.past.had_contents(&bundle.authorities().digest());
+        match (self.memory.sequence, bundle.sequence()) {
+            _ if self.authorities.is_none() || self.configured.urls().len() < 2 => false,
+            _ if self.standing(offered.url) == Standing::Replaced => false,
+            (Some(ours), Some(theirs)) => theirs < ours && is_old && self.memory.routes.lags(offered.url, theirs),
+            _ => false,
+        }
+    }
+}
+
+/// A document, and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offered<'a> {
+    pub(crate) document: &'a BundleDocument,
+    /// The configured URL at which its fetch began.
+    pub(crate) url: &'a str,
+    /// What another URL serves at the same time.
+    pub(crate) second: Second<'a>,
+    /// A newer one of the same poll is judged after it: what this one holds need not wait.
+    pub(crate) is_followed: bool,
+    /// Whether its number becomes the baseline: of two routes, only one that both have reached does, or whoever has
+    /// one of them in hand could make the other's documents look old.
+    pub(crate) is_baseline: bool,
+}
+
+/// What another URL has to say of new keys.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Second<'a> {
+    /// One URL is enough.
+    NotNeeded,
+    /// No other URL brought anything that counts, for this reason.
+    Missing(&'a str),
+    /// It serves this.
+    Serves(&'a str, &'a Bundle),
+}
+
+impl<'a> Offered<'a> {
+    /// The only document of a poll.
+    pub(crate) fn alone(document: &'a BundleDocument, url: &'a str) -> Self {
+        Self { document, url, second: Second::NotNeeded, is_followed: false, is_baseline: true }
+    }
+
+    /// Why a new authority doesn't count by what the second URL says. A number that both have for other keys makes
+    /// neither of them right.
+    fn lacks(&self, authority: &Authority) -> Option<Hold> {
+        let bundle = self.document.bundle();
+        match self.second {
+            Second::NotNeeded => None,
+            Second::Missing(reason) => Some(Hold::SecondRoute { lacking: reason.to_owned() }),
+            Second::Serves(other, theirs) => match bundle.sequence().filter(|_| theirs.sequence() == bundle.sequence())
+            {
+                Some(sequence) if theirs.authorities().digest() != bundle.authorities().digest() => {
+                    Some(Hold::EndpointsDisagree { sequence, url: self.url.to_owned(), other: other.to_owned() })
+                }
+                _ if theirs.authorities().contains(&authority.id()) => None,
+                _ => Some(Hold::SecondRoute { lacking: format!("{other} lacks {}", authority.id()) }),
+            },
+        }
+    }
 }
 
 /// What acceptance remembers from document to document, also across a restart.
@@ -51,6 +129,8 @@ pub(crate) struct Memory {
     pub(crate) noticed: BTreeMap<AuthorityId, Timestamp>,
     /// What the latest document emptied, if a second one has to agree.
     pub(crate) emptied: Option<Emptied>,
+    /// What each URL served.
+    pub(crate) routes: Routes,
 }
 
 /// What documents empty, and since when without a break.
@@ -98,11 +178,11 @@ pub(crate) struct Judgement {
 pub(crate) fn judge(
     relationship: &FederationRelationship,
     accepted: &Accepted,
-    offered: &BundleDocument,
+    offered: &Offered<'_>,
     owners: &KeyOwners,
     now: Timestamp,
 ) -> Result<Judgement, Refusal> {
-    let bundle = offered.bundle();
+    let bundle = offered.document.bundle();
     refuse(&relationship.trust_domain, accepted, bundle)?;
     let withheld = reused(&relationship.trust_domain, bundle, owners);
     let is_withheld = |id: &AuthorityId| withheld.iter().any(|reused| reused.id == *id);
@@ -121,22 +201,37 @@ pub(crate) fn judge(
         return Ok(waiting(hold));
     }
     let by_us = |reason: &IgnoreReason| !reason.is_kept() && !reason.is_ordered_by_standard();
-    let refused_by_us = !withheld.is_empty() || offered.ignored().iter().any(|element| by_us(&element.reason));
+    let refused_by_us = !withheld.is_empty() || offered.document.ignored().iter().any(|element| by_us(&element.reason));
     if refused_by_us && usable.is_empty() {
         return Ok(waiting(Hold::AllRefused));
     }
-    if accepted.endpoint_changed {
-        return Ok(waiting(Hold::EndpointChanged));
+    let agrees = accepted.authorities.as_ref() == Some(&usable);
+    match accepted.standing(offered.url) {
+        Standing::Known => {}
+        Standing::Added if agrees => {}
+        Standing::Added | Standing::Replaced => {
+            return Ok(waiting(Hold::EndpointChanged { url: offered.url.to_owned() }));
+        }
     }
     let reused_number = bundle.sequence().is_some() && bundle.sequence() == accepted.memory.sequence;
     let other_contents = accepted.memory.contents.is_some_and(|contents| contents != bundle.authorities().digest());
-    let hint = bundle.refresh_hint();
-    let offer = Offer { relationship, accepted, usable: &usable, withheld: &withheld, refused_by_us, hint, now };
-    Ok(Judgement { sequence_reused: reused_number && other_contents, withheld: withheld.clone(), ..offer.judge() })
+    let offer = Offer {
+        relationship,
+        accepted,
+        offered,
+        usable: &usable,
+        withheld: &withheld,
+        refused_by_us,
+        disagreement: disagrees(accepted, offered),
+        hint: bundle.refresh_hint(),
+        now,
+    };
+    let sequence_reused = reused_number && other_contents && offer.disagreement.is_none();
+    Ok(Judgement { sequence_reused, withheld: withheld.clone(), ..offer.judge() })
 }
 
 /// The part of step 3 that concerns the whole document, and what an operator barred.
-fn refuse(trust_domain: &TrustDomain, accepted: &Accepted, bundle: &Bundle) -> Result<(), Refusal> {
+pub(crate) fn refuse(trust_domain: &TrustDomain, accepted: &Accepted, bundle: &Bundle) -> Result<(), Refusal> {
     for authority in bundle.authorities().x509() {
         if let Some(uri) = authority.foreign_spiffe_uri(trust_domain) {
             return Err(Refusal::MisWired {
@@ -155,6 +250,20 @@ fn refuse(trust_domain: &TrustDomain, accepted: &Accepted, bundle: &Bundle) -> R
 /// The part of step 3 that concerns single keys.
 fn reused(trust_domain: &TrustDomain, bundle: &Bundle, owners: &KeyOwners) -> Vec<Reused> {
     bundle.authorities().iter().filter_map(|authority| owners.reused(trust_domain, authority)).collect()
+}
+
+/// Other keys under the accepted number are a publisher's fault where they come from one URL (SEQ-06), and an alarm
+/// where another URL serves them: then nothing they add counts. With two routes the second one has its say.
+fn disagrees(accepted: &Accepted, offered: &Offered<'_>) -> Option<Hold> {
+    if !matches!(offered.second, Second::NotNeeded) {
+        return None;
+    }
+    let Memory { sequence, contents, routes, .. } = &accepted.memory;
+    let bundle = offered.document.bundle();
+    let other_keys = *contents != Some(bundle.authorities().digest());
+    let sequence = bundle.sequence().filter(|offered| *sequence == Some(*offered) && other_keys)?;
+    let other = routes.numbered_by.clone().filter(|_| routes.is_another(offered.url))?;
+    Some(Hold::EndpointsDisagree { sequence, url: offered.url.to_owned(), other })
 }
 
 /// Step 4: orders a document against what was accepted (Federation §4.2, SEQ-04 to SEQ-06).
@@ -183,10 +292,13 @@ fn order(accepted: &Accepted, offered: Option<u64>, usable: &Authorities) -> Opt
 struct Offer<'a> {
     relationship: &'a FederationRelationship,
     accepted: &'a Accepted,
+    offered: &'a Offered<'a>,
     usable: &'a Authorities,
     withheld: &'a [Reused],
     /// We refused some of the document's keys: a type that has none left has not been revoked by its owner.
     refused_by_us: bool,
+    /// Another URL has other keys under the same number. Removals count all the same: a leaked key must go.
+    disagreement: Option<Hold>,
     hint: Option<Duration>,
     now: Timestamp,
 }
@@ -199,7 +311,8 @@ impl Offer<'_> {
             |authority: &Authority| *self.accepted.memory.noticed.get(&authority.id()).unwrap_or(&self.now);
         let (mut ready, mut pending) = (Vec::new(), Vec::new());
         for authority in &diff.added {
-            match self.waits(first_seen(authority)) {
+            let lacks = || self.offered.lacks(authority);
+            match self.disagreement.clone().or_else(lacks).or_else(|| self.waits(first_seen(authority))) {
                 None => ready.push(authority),
                 Some(hold) => pending.push((authority, hold)),
             }
@@ -223,7 +336,7 @@ impl Offer<'_> {
         let next: Authorities = served.chain(kept.iter().copied()).chain(ready).cloned().collect();
         let nothing_yet = current.is_none() && next.is_empty() && !(undecided && confirmed);
         Judgement {
-            confirms: kept.is_empty() && !nothing_yet,
+            confirms: kept.is_empty() && !nothing_yet && self.disagreement.is_none(),
             accept: (current != Some(&next) && !nothing_yet).then_some(next),
             noticed: diff.added.iter().map(|new| (new.id(), first_seen(new))).collect(),
             hold: pending.into_iter().next().map(|(_, hold)| hold).or_else(|| all_refused.then_some(Hold::AllRefused)),

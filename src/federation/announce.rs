@@ -10,6 +10,7 @@ use crate::store::records::Origin;
 use super::endpoint_client::FetchRecord;
 use super::known::Known;
 use super::outcome::PollError;
+use super::routes::Disagreement;
 
 /// One record per attempt, for later forensics (FEC-28). `outcome` is the code of a success.
 pub(crate) fn fetched(domain: &TrustDomain, record: &FetchRecord, outcome: Result<&str, &PollError>) {
@@ -20,7 +21,7 @@ pub(crate) fn fetched(domain: &TrustDomain, record: &FetchRecord, outcome: Resul
     // A 128-bit number would be logged as text.
     let elapsed_ms = u64::try_from(record.elapsed.as_millis()).unwrap_or(u64::MAX);
     info!(
-        trust_domain = %domain, code, error, url = %record.url, final_url = %record.final_url,
+        trust_domain = %domain, code, error, url = %record.url, proxy = record.proxy, final_url = %record.final_url,
         address = record.address.map(tracing::field::display), peer = record.peer, status = record.status,
         bytes = record.bytes, digest = record.digest.map(tracing::field::display),
         elapsed_ms, "bundle fetched"
@@ -31,6 +32,13 @@ pub(crate) fn fetched(domain: &TrustDomain, record: &FetchRecord, outcome: Resul
 pub(crate) fn changed(domain: &TrustDomain, old: &Known, new: &Known, origin: Origin) {
     if new.revision != old.revision {
         accepted(domain, old, new, origin);
+    }
+    let (before, now) = (&old.accepted.memory.routes, &new.accepted.memory.routes);
+    for Disagreement { sequence, urls: [one, two] } in now.disagreements() {
+        let known = before.disagreements().iter().any(|known| known.urls == [one.as_str(), two.as_str()]);
+        if !known {
+            error!(trust_domain = %domain, code = "endpoints-disagree", sequence, one, two, "other keys under one sequence");
+        }
     }
     for held in new.held.iter().filter(|held| !old.held.iter().any(|before| before.digest == held.digest)) {
         warn!(trust_domain = %domain, code = held.code, digest = %held.digest, reason = held.detail, "document held");

@@ -24,8 +24,15 @@ pub(crate) enum Hold {
     BundleReplayed { returns: Option<AuthorityId> },
     #[error("none of the document's keys of an SVID type is usable, because of what we refuse in it")]
     AllRefused,
-    #[error("first document from a changed endpoint; accept it by digest if it is what you expect")]
-    EndpointChanged,
+    #[error("first document from a changed endpoint, {url}; accept it by digest if it is what you expect")]
+    EndpointChanged { url: String },
+    #[error(
+        "{url} has other keys under sequence {sequence} than {other}; ask the peer which is right: somebody may have \
+         one of the two in hand"
+    )]
+    EndpointsDisagree { sequence: u64, url: String, other: String },
+    #[error("new authorities count once two of the URLs serve them: {lacking}")]
+    SecondRoute { lacking: String },
     #[error("change control is manual: new authorities wait for approval")]
     ApprovalRequired,
     #[error("no authority accepted for 24 h or since bootstrap remains beside the new ones")]
@@ -42,7 +49,9 @@ impl Hold {
             Self::SequenceJump { .. } => "sequence-jump",
             Self::BundleReplayed { .. } => "bundle-replayed",
             Self::AllRefused => "all-refused",
-            Self::EndpointChanged => "endpoint-changed",
+            Self::EndpointChanged { .. } => "endpoint-changed",
+            Self::EndpointsDisagree { .. } => "endpoints-disagree",
+            Self::SecondRoute { .. } => "second-route",
             Self::ApprovalRequired => "approval-required",
             Self::NoOverlap => "no-overlap",
             Self::KeyNotice { .. } => "key-notice",

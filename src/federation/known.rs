@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::spiffe::authority::AuthorityId;
 use crate::spiffe::bundle::{Authorities, Bundle};
-use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::render::digest;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::records::{Commit, HeldDocument, Origin, Revision, StoredRelationship};
 
-use super::acceptance::{Accepted, Judgement, Memory, Since};
+use super::acceptance::{Accepted, Judgement, Memory, Offered, Since};
 use super::hold::Hold;
+use super::parameters::{Parameters, Standing};
 use super::past::Past;
 use super::relationship::{EndpointProfile, FederationRelationship};
 use super::status::{ErrorStatus, IgnoredStatus, RelationshipState, WithheldAuthority};
@@ -25,8 +25,6 @@ use super::trust_feed::Trusted;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Known {
     pub(crate) incarnation: u64,
-    /// Parameters under which the accepted bundle came.
-    pub(crate) endpoint: String,
     pub(crate) last_revision: u64,
     pub(crate) revision: Option<u64>,
     pub(crate) bundle: Option<Arc<Bundle>>,
@@ -87,6 +85,7 @@ impl Known {
         let hint = progress.refresh_hint.map(Duration::from_secs);
         let latest = |bundle: &Bundle| numbered(Arc::new(bundle.clone()), progress.memory.sequence, hint);
         let bundle = stored.accepted.as_ref().map(|revision| latest(&revision.bundle));
+        let Ok(came_by) = stored.endpoint.parse::<Parameters>();
         let own = history.iter().rev().filter(|revision| revision.number >= progress.first_revision);
         let mut past = Past::default();
         own.for_each(|revision| past.remember(revision.bundle.authorities()));
@@ -96,10 +95,10 @@ impl Known {
                 memory: progress.memory.clone(),
                 past: Arc::new(past),
                 barred: stored.barred.into_iter().collect(),
-                endpoint_changed: false,
+                configured: came_by.clone(),
+                came_by,
             },
             incarnation: stored.incarnation,
-            endpoint: stored.endpoint,
             last_revision: stored.last_revision,
             revision: stored.accepted.map(|revision| revision.number),
             bundle,
@@ -129,17 +128,20 @@ impl Known {
         self
     }
 
-    /// The same under these parameters: other than before, the next document is held (REL-10).
-    pub(crate) fn under(mut self, endpoint: &str) -> Self {
-        self.accepted.endpoint_changed = self.bundle.is_some() && self.endpoint != endpoint;
+    /// The same under the parameters of now (REL-10).
+    pub(crate) fn under(mut self, configured: Parameters) -> Self {
+        self.accepted.came_by = self.accepted.came_by.narrowed_to(&configured);
+        self.accepted.memory.routes.narrow_to(&configured);
+        self.accepted.configured = configured;
         self
     }
 
     /// After a document in order was judged. `fresh` is false for an answer from a cache.
-    pub(crate) fn judged(&self, offered: &BundleDocument, judgement: &Judgement, now: Timestamp, fresh: bool) -> Self {
-        let bundle = offered.bundle();
+    pub(crate) fn judged(&self, offered: &Offered<'_>, judgement: &Judgement, now: Timestamp, fresh: bool) -> Self {
+        let bundle = offered.document.bundle();
         let mut next = self.succeeded(now);
-        next.progress.ignored = offered.ignored().iter().map(IgnoredStatus::from).collect();
+        next.accepted.memory.routes.served(offered.url, bundle);
+        next.progress.ignored = offered.document.ignored().iter().map(IgnoredStatus::from).collect();
         next.progress.withheld = judgement
             .withheld
             .iter()
@@ -152,38 +154,43 @@ impl Known {
             .collect();
         next.accepted.memory.noticed.clone_from(&judgement.noticed);
         next.accepted.memory.emptied.clone_from(&judgement.emptied);
-        next.hold(bundle, judgement.hold.as_ref(), now);
+        if !offered.is_followed {
+            next.hold(bundle, judgement.hold.as_ref(), now);
+        }
         if let Some(authorities) = &judgement.accept {
             next.accept(bundle, authorities.clone(), now);
         }
         if judgement.accept.is_some() || (judgement.confirms && judgement.hold.is_none()) {
-            next.number(bundle);
+            let raises = judgement.accept.is_some() || !self.accepted.memory.routes.is_another(offered.url);
+            if offered.is_baseline && raises {
+                next.number(bundle);
+                next.accepted.memory.routes.numbered_by = Some(offered.url.to_owned());
+            }
+            next.knows(offered.url);
         }
-        if judgement.confirms && fresh && next.bundle.is_some() {
+        // What follows is newer: only if that confirms it too, the bundle is as young.
+        if judgement.confirms && !offered.is_followed && fresh && next.bundle.is_some() {
             next.progress.confirmed = Some(now);
         }
         next
     }
 
     /// After an operator accepted a held document, less what belongs to others.
-    pub(crate) fn approved(
-        &self,
-        held: &HeldDocument,
-        authorities: Authorities,
-        endpoint: &str,
-        now: Timestamp,
-    ) -> Self {
+    pub(crate) fn approved(&self, held: &HeldDocument, authorities: Authorities, now: Timestamp) -> Self {
         let mut next = self.clone();
+        let servers = self.accepted.memory.routes.servers_of(held.digest);
         if let Some(replaced) = &self.bundle {
             next.accepted.barred.extend(Some(digest(replaced)).filter(|replaced| *replaced != held.digest));
         }
         next.held.clear();
         next.accepted.memory.noticed.clear();
         next.accepted.memory.emptied = None;
-        next.accepted.endpoint_changed = false;
-        next.endpoint = endpoint.to_owned();
         next.accept(&held.bundle, authorities, now);
         next.number(&held.bundle);
+        next.accepted.memory.routes.served_by = None;
+        next.accepted.memory.routes.numbered_by = servers.first().cloned();
+        servers.iter().for_each(|url| next.knows(url));
+        next.knows_one();
         next.progress.confirmed = Some(Timestamp::from_secs(held.last_seen));
         next
     }
@@ -205,9 +212,24 @@ impl Known {
         next
     }
 
+    /// After a URL brought a document that changes nothing and confirms nothing.
+    pub(crate) fn saw(&self, url: &str, document: &Bundle) -> Self {
+        let mut next = self.clone();
+        next.accepted.memory.routes.served(url, document);
+        next
+    }
+
+    /// After a URL that was added served what is accepted, which makes it known.
+    pub(crate) fn met(&self, url: &str, document: &Bundle) -> Self {
+        let mut next = self.saw(url, document);
+        next.accepted.came_by = next.accepted.came_by.with(&self.accepted.configured, url);
+        next
+    }
+
     /// After the endpoint answered that nothing changed since a document that was accepted whole.
-    pub(crate) fn unchanged(&self, now: Timestamp, fresh: bool) -> Self {
+    pub(crate) fn unchanged(&self, url: &str, now: Timestamp, fresh: bool) -> Self {
         let mut next = self.succeeded(now);
+        next.accepted.memory.routes.served_by = Some(url.to_owned());
         if fresh {
             next.progress.confirmed = Some(now);
         }
@@ -230,7 +252,7 @@ impl Known {
         Commit {
             trust_domain: trust_domain.clone(),
             incarnation: next.incarnation,
-            endpoint: next.endpoint.clone(),
+            endpoint: next.accepted.came_by.to_string(),
             progress: serde_json::to_string(&progress).expect("plain data always serialises"),
             accept: accept.map(|(bundle, number)| Revision {
                 number,
@@ -248,7 +270,9 @@ impl Known {
         let bundle = self.bundle.clone()?;
         let since = |id| self.accepted.memory.since.get(id).map_or_else(Timestamp::default, |since| since.at);
         let since = bundle.authorities().ids().map(since).collect();
-        Some(Trusted { since, bundle, revision: self.revision?, until: self.stale_at(maximum_staleness) })
+        // Whose endpoint the accepted bundle came from, whatever is configured since.
+        let via = self.accepted.came_by.endpoint_domain().filter(|host| host != bundle.trust_domain());
+        Some(Trusted { since, bundle, revision: self.revision?, via, until: self.stale_at(maximum_staleness) })
     }
 
     /// When the bundle lapses, unless it is confirmed before.
@@ -261,7 +285,10 @@ impl Known {
     /// Only an operator can reopen this relationship: nothing can authenticate its endpoint (FEC-14).
     pub(crate) fn needs_bootstrap(&self, relationship: &FederationRelationship, now: Timestamp) -> bool {
         let alive = |not_after: i64| u64::try_from(not_after).is_ok_and(|end| end >= now.as_secs());
+        let begins_by_pin = self.bundle.is_none() && relationship.pinned_authority().is_some();
         matches!(relationship.endpoint.profile, EndpointProfile::HttpsSpiffe { .. })
+            && relationship.via().is_none()
+            && !begins_by_pin
             && !self.bundle.iter().flat_map(|bundle| bundle.authorities().x509()).any(|ca| alive(ca.not_after()))
     }
 
@@ -316,6 +343,9 @@ impl Known {
 
     fn accept(&mut self, document: &Bundle, authorities: Authorities, now: Timestamp) {
         let bootstrap = self.bundle.is_none();
+        if bootstrap {
+            self.accepted.came_by = self.accepted.configured.clone();
+        }
         let old = std::mem::take(&mut self.accepted.memory.since);
         let since = |id| old.get(id).copied().unwrap_or(Since { at: now, bootstrap });
         self.accepted.memory.since = authorities.ids().map(|id| (id.clone(), since(id))).collect();
@@ -326,6 +356,23 @@ impl Known {
         let (sequence, hint) = (document.sequence(), document.refresh_hint());
         self.bundle = Some(Arc::new(Bundle::new(document.trust_domain().clone(), authorities, sequence, hint)));
         self.progress.begun.get_or_insert(now);
+    }
+
+    /// The URL served what is accepted now.
+    fn knows(&mut self, url: &str) {
+        let Accepted { came_by, configured, memory, .. } = &mut self.accepted;
+        *came_by = std::mem::take(came_by).with(configured, url);
+        memory.routes.served_by = Some(url.to_owned());
+    }
+
+    /// After an approval something is known: the first URL, if what served the document can't be told any more.
+    fn knows_one(&mut self) {
+        let Accepted { came_by, configured, .. } = &mut self.accepted;
+        if let Some(first) = configured.urls().first()
+            && came_by.standing(configured, first) == Standing::Replaced
+        {
+            *came_by = std::mem::take(came_by).with(configured, first);
+        }
     }
 
     /// Makes a document the one whose number the next has to follow.

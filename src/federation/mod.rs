@@ -9,19 +9,23 @@ pub(crate) mod endpoint_client;
 pub(crate) mod fetchers;
 pub(crate) mod history;
 pub(crate) mod hold;
+pub(crate) mod hosts;
 pub(crate) mod known;
 pub(crate) mod order;
 pub(crate) mod outcome;
 pub(crate) mod ownership;
+pub(crate) mod parameters;
 pub(crate) mod past;
 pub(crate) mod places;
 pub(crate) mod poller;
 pub(crate) mod pollers;
 pub(crate) mod probe;
+pub(crate) mod proxy;
 pub(crate) mod published_bundle;
 pub(crate) mod publisher;
 pub(crate) mod relationship;
 pub(crate) mod rotation;
+pub(crate) mod routes;
 pub(crate) mod schedule;
 pub(crate) mod status;
 pub(crate) mod timestamp;
@@ -41,6 +45,7 @@ use crate::verify::verifier::Verifier;
 
 use self::counters::Counters;
 use self::history::History;
+use self::hosts::Hosts;
 use self::order::{Order, OrderError};
 use self::poller::Shared;
 use self::pollers::{Handle, Handles};
@@ -144,10 +149,16 @@ impl Federation {
         let now = self.inner.shared.clock.now();
         let snapshot = self.inner.shared.feed.snapshot();
         let claims = view::claims(&self.inner.handles);
+        let mut chained = Vec::new();
+        self.inner
+            .handles
+            .each(|handle| chained.extend(handle.relationship.via().map(|_| handle.relationship.clone())));
+        let hosts = Hosts::of(chained.iter().map(|relationship| &**relationship));
         let status = |handle: &Handle| {
             let domain = &handle.relationship.trust_domain;
             let trusted = snapshot.domain(domain).map(|trust| &**trust.bundle());
             let mut status = view::status(&handle.relationship, &handle.seen.load(), trusted, now);
+            status.via = hosts.chain(domain);
             status.warnings.extend(claims.get(domain).into_iter().flatten().cloned());
             status
         };

@@ -20,6 +20,10 @@ pub(crate) enum PollOutcome {
     Unchanged,
     /// So did a cache, out of its memory.
     Cached,
+    /// The pinned authority was found; now the endpoint can be authenticated.
+    PinFound,
+    /// A further URL was asked, to compare what it serves.
+    Compared,
 }
 
 impl PollOutcome {
@@ -45,6 +49,8 @@ impl PollOutcome {
             Self::Emptied => "emptied",
             Self::Unchanged => "unchanged",
             Self::Cached => "cached-response",
+            Self::PinFound => "pin-found",
+            Self::Compared => "compared",
         }
     }
 }
@@ -59,6 +65,8 @@ pub(crate) enum PollError {
     Document(#[from] DocumentError),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error("sequence {offered} is behind the accepted {accepted}, which another URL served: this one lags")]
+    Behind { accepted: u64, offered: u64 },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(
@@ -69,12 +77,21 @@ pub(crate) enum PollError {
 }
 
 impl PollError {
+    /// Nothing came that could be judged, so another URL may be asked: never after a document that is refused.
+    pub(crate) fn is_failed_fetch(&self) -> bool {
+        match self {
+            Self::Fetch(_) | Self::Document(_) | Self::Behind { .. } => true,
+            Self::Refused(_) | Self::Store(_) | Self::NeedsBootstrap => false,
+        }
+    }
+
     /// Stable identifier; see docs/problems.md.
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Fetch(error) => error.code(),
             Self::Document(error) => error.code(),
             Self::Refused(refusal) => refusal.code(),
+            Self::Behind { .. } => "endpoint-behind",
             Self::Store(error) => error.code(),
             Self::NeedsBootstrap => "needs-bootstrap",
         }

@@ -1,5 +1,9 @@
-//! One relationship: wait, fetch, judge, store, report.
+//! One relationship: wait, poll, obey, store, report.
 
+mod poll;
+mod two_routes;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,30 +11,28 @@ use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 
-use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::render::digest;
 use crate::spiffe::public_key::Fingerprint;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::records::Origin;
 
-use super::acceptance;
 use super::announce;
 use super::clock::Clock;
 use super::counters::Counters;
 use super::early_poll::EarlyPolls;
-use super::endpoint_client::{Authentication, Body, EndpointClient, FetchRecord, Request};
+use super::endpoint_client::EndpointClient;
 use super::known::Known;
 use super::order::{Order, OrderError};
-use super::outcome::{PollError, PollOutcome};
 use super::places::Places;
 use super::relationship::FederationRelationship;
 use super::schedule::{self, Outlook};
-use super::status::ErrorStatus;
 use super::timestamp::Timestamp;
 use super::trust_feed::TrustFeed;
+
+use self::poll::EntityTag;
 
 /// What every poller of the service shares.
 pub(crate) struct Shared {
@@ -70,10 +72,8 @@ pub(crate) struct Poller {
     pub(crate) shared: Arc<Shared>,
     pub(crate) seen: Arc<ArcSwap<Progressed>>,
     pub(crate) orders: mpsc::Receiver<Order>,
-    /// Entity tag of the latest document, if all of it is accepted.
-    etag: Option<String>,
-    /// Conditional polls since the last unconditional one.
-    conditional: u32,
+    /// Entity tags of the latest documents by their URLs, if all of each is accepted.
+    etags: BTreeMap<String, EntityTag>,
     known: Known,
     /// The ends of trust that the feed was told of when they came.
     lapsed: Vec<Timestamp>,
@@ -96,8 +96,7 @@ impl Poller {
             shared,
             seen,
             orders,
-            etag: None,
-            conditional: 0,
+            etags: BTreeMap::new(),
             known,
             lapsed: Vec::new(),
             superseded: false,
@@ -171,78 +170,6 @@ impl Poller {
         }
     }
 
-    async fn poll(&mut self) {
-        self.polls += 1;
-        let attempt = self.shared.clock.now();
-        self.known.progress.last_attempt = Some(attempt);
-        let unchanged = self.known.clone();
-        if let Err(error) = self.save(unchanged, Origin::Fetch, attempt).await {
-            warn!(trust_domain = %self.relationship.trust_domain, code = error.code(), %error, "attempt not recorded");
-        }
-        let authentication = match self.authentication() {
-            Ok(authentication) => authentication,
-            Err(error) => return self.fail(error).await,
-        };
-        let conditional = self.etag.take().filter(|_| self.conditional < CONDITIONAL_POLLS);
-        self.conditional = if conditional.is_some() { self.conditional + 1 } else { 0 };
-        let endpoint = &self.relationship.endpoint;
-        let request = Request { endpoint, authentication, etag: conditional.as_deref(), bearer: None };
-        let (record, body) = self.shared.client.fetch(&request).await;
-        let outcome = match body {
-            Ok(Body::NotModified) => self.confirm(&record, conditional).await,
-            Ok(Body::Document { bytes, etag }) => self.consider(&record, &bytes, etag).await,
-            Err(error) => Err(error.into()),
-        };
-        let domain = &self.relationship.trust_domain;
-        announce::fetched(domain, &record, outcome.as_ref().map(PollOutcome::code));
-        match outcome {
-            Ok(outcome) => self.shared.counters.polls.count(&self.relationship.trust_domain, outcome.code()),
-            Err(error) => self.fail(error).await,
-        }
-    }
-
-    /// The endpoint answered that nothing changed.
-    async fn confirm(&mut self, record: &FetchRecord, etag: Option<String>) -> Result<PollOutcome, PollError> {
-        let now = self.shared.clock.now();
-        let fresh = self.is_fresh(record);
-        let next = self.known.unchanged(now, fresh);
-        self.save(next, Origin::Fetch, now).await?;
-        self.etag = etag;
-        Ok(PollOutcome::unchanged(fresh))
-    }
-
-    /// The endpoint served a document.
-    async fn consider(
-        &mut self,
-        record: &FetchRecord,
-        bytes: &[u8],
-        etag: Option<String>,
-    ) -> Result<PollOutcome, PollError> {
-        let now = self.shared.clock.now();
-        let domain = &self.relationship.trust_domain;
-        let offered = BundleDocument::parse(domain, bytes)?;
-        let judgement = self
-            .shared
-            .feed
-            .with_owners(|owners| acceptance::judge(&self.relationship, &self.known.accepted, &offered, owners, now))?;
-        let fresh = self.is_fresh(record);
-        let mut next = self.known.judged(&offered, &judgement, now, fresh);
-        if self.known.bundle.is_none() {
-            next.endpoint = self.relationship.endpoint.parameters();
-        }
-        let whole = judgement.hold.is_none() && judgement.confirms && judgement.withheld.is_empty();
-        self.save(next, Origin::Fetch, now).await?;
-        self.etag = etag.filter(|_| whole && judgement.accept.is_none());
-        for element in offered.ignored() {
-            self.shared.counters.elements.count(&self.relationship.trust_domain, element.reason.code());
-        }
-        if judgement.sequence_reused {
-            self.shared.counters.polls.count(&self.relationship.trust_domain, "sequence-reused");
-            warn!(trust_domain = %self.relationship.trust_domain, code = "sequence-reused", "the peer changed its bundle under the same sequence");
-        }
-        Ok(PollOutcome::of(&judgement, fresh))
-    }
-
     async fn approve(&mut self, digest: Fingerprint) -> Result<(), OrderError> {
         let held = self.known.held.iter().find(|held| held.digest == digest).ok_or(OrderError::UnknownDigest)?.clone();
         let domain = &self.relationship.trust_domain;
@@ -255,10 +182,9 @@ impl Poller {
             return Err(OrderError::NothingUsable);
         }
         let now = self.shared.clock.now();
-        let endpoint = self.relationship.endpoint.parameters();
-        let next = self.known.approved(&held, usable.authorities().clone(), &endpoint, now);
+        let next = self.known.approved(&held, usable.authorities().clone(), now);
         self.save(next, Origin::Operator, now).await?;
-        self.etag = None;
+        self.etags.clear();
         Ok(())
     }
 
@@ -269,17 +195,6 @@ impl Poller {
         let now = self.shared.clock.now();
         info!(trust_domain = %self.relationship.trust_domain, %digest, "held document rejected");
         Ok(self.save(self.known.rejected(digest), Origin::Operator, now).await?)
-    }
-
-    async fn fail(&mut self, error: PollError) {
-        let now = self.shared.clock.now();
-        let code = error.code();
-        self.shared.counters.polls.count(&self.relationship.trust_domain, code);
-        let failed = self.known.failed(ErrorStatus { code: code.to_owned(), detail: error.to_string(), at: now });
-        if let Err(error) = self.save(failed.clone(), Origin::Fetch, now).await {
-            error!(trust_domain = %self.relationship.trust_domain, code = error.code(), %error, "failed poll not recorded");
-            self.show(failed);
-        }
     }
 
     /// Store first, then the snapshot: what is trusted is never more than what is stored.
@@ -310,21 +225,6 @@ impl Poller {
         self.known = known;
         let seen = self.seen.load();
         self.seen.store(Arc::new(seen.then(&self.known, seen.next_poll)));
-    }
-
-    /// What the endpoint has to prove: only the latest accepted bundle counts, never the configured one (FEC-11).
-    fn authentication(&self) -> Result<Authentication, PollError> {
-        if self.known.needs_bootstrap(&self.relationship, self.shared.clock.now()) {
-            return Err(PollError::NeedsBootstrap);
-        }
-        let snapshot = self.shared.feed.snapshot();
-        let trust = snapshot.domain(&self.relationship.trust_domain);
-        Ok(self.shared.client.authentication(&self.relationship.endpoint.profile, trust.map(|trust| &**trust))?)
-    }
-
-    /// An answer that a cache kept for longer than the hint says nothing about now.
-    fn is_fresh(&self, record: &FetchRecord) -> bool {
-        record.age.is_none_or(|age| age <= self.interval())
     }
 
     fn interval(&self) -> Duration {
@@ -394,8 +294,6 @@ impl Poller {
 
 /// Longer sleeps are cut in two.
 const LONGEST_SLEEP: Duration = Duration::from_secs(86_400);
-/// Conditional polls in a row before one that takes no entity tag's word for anything.
-const CONDITIONAL_POLLS: u32 = 7;
 
 #[cfg(test)]
 mod tests;

@@ -14,8 +14,10 @@ use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::error::StoreError;
 use crate::store::records::{Origin, StoredRelationship};
 
+use super::hosts::Hosts;
 use super::known::Known;
 use super::order::Order;
+use super::parameters::Parameters;
 use super::poller::{Poller, Progressed, Shared};
 use super::relationship::FederationRelationship;
 
@@ -100,8 +102,8 @@ impl Pollers {
             info!(trust_domain = %domain, "relationship ended: no longer configured");
             self.shared.store.end(domain).await?;
         }
-        for (domain, relationship) in wanted.iter() {
-            self.start(relationship.clone(), stored.remove(domain)).await?;
+        for relationship in hosts_first(wanted, wanted.values().collect()) {
+            self.start(relationship.clone(), stored.remove(&relationship.trust_domain)).await?;
         }
         Ok(())
     }
@@ -139,6 +141,7 @@ impl Pollers {
             }
         }
         let missing: Vec<_> = wanted.values().filter(|one| !self.running.contains_key(&one.trust_domain)).collect();
+        let missing = hosts_first(wanted, missing);
         if missing.is_empty() || self.stop.is_cancelled() {
             return failed;
         }
@@ -233,7 +236,7 @@ impl Pollers {
         stored: Option<StoredRelationship>,
     ) -> Result<Known, StoreError> {
         let domain = &relationship.trust_domain;
-        let parameters = relationship.endpoint.parameters();
+        let parameters = Parameters::of(&relationship.endpoint);
         let (known, now) = match stored {
             Some(stored) => {
                 let history = self.shared.store.history(domain, None, HISTORY).await?;
@@ -241,20 +244,30 @@ impl Pollers {
                 (Known::restore(stored, &history).capped_at(now), now)
             }
             None => {
-                let created = self.shared.store.create(domain, &parameters).await?;
+                let created = self.shared.store.create(domain, &parameters.to_string()).await?;
                 info!(trust_domain = %domain, url = %relationship.endpoint.url, profile = relationship.endpoint.profile.as_str(), "relationship begins");
                 (Known::begin(created), self.shared.clock.now())
             }
         };
-        let known = known.under(&parameters);
-        let Some(bootstrap) = relationship.bootstrap.as_ref().filter(|_| known.bundle.is_none()) else {
+        let known = known.under(parameters);
+        let Some(bootstrap) = relationship.bootstrap_bundle().filter(|_| known.bundle.is_none()) else {
             return Ok(known);
         };
-        let next = Known { endpoint: parameters, ..known.bootstrapped(bootstrap, now) };
+        let next = known.bootstrapped(bootstrap, now);
         self.shared.store.commit(&known.commit(&next, domain, Origin::Bootstrap, now)).await?;
         info!(trust_domain = %domain, revision = next.revision, "bootstrap bundle accepted");
         Ok(next)
     }
+}
+
+/// Whoever depends on another domain comes after it, so that its first poll finds that domain's bundle.
+fn hosts_first<'a>(
+    wanted: &Relationships,
+    mut some: Vec<&'a Arc<FederationRelationship>>,
+) -> Vec<&'a Arc<FederationRelationship>> {
+    let hosts = Hosts::of(wanted.values().map(|one| &**one));
+    some.sort_by_key(|one| hosts.chain(&one.trust_domain).len());
+    some
 }
 
 /// Revisions that are looked at for what was accepted before.

@@ -1,5 +1,6 @@
 //! A look at a bundle endpoint before there is a relationship with it. Nothing of it is trusted, and nothing is kept.
 
+mod rehearsal;
 mod report;
 
 use std::sync::Arc;
@@ -12,11 +13,9 @@ use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::snapshot::DomainTrust;
 
-use super::acceptance::{self, Accepted};
 use super::endpoint_client::{Authentication, Body, EndpointClient, FetchError, FetchRecord, Request};
-use super::ownership::KeyOwners;
-use super::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl, FederationRelationship};
-use super::timestamp::Timestamp;
+use super::proxy::ProxyUrl;
+use super::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl};
 
 pub(crate) use self::report::named_by;
 pub(crate) use self::report::{Probe, Problem, ProfileOutcome, RelationshipOutcome, ShownBundle, ShownCertificate};
@@ -31,6 +30,7 @@ pub(crate) struct Probing {
     /// A bundle for `https_spiffe`, known by another way than this endpoint.
     pub(crate) known: Option<Arc<Bundle>>,
     pub(crate) allow_link_local: bool,
+    pub(crate) proxy: Option<ProxyUrl>,
 }
 
 impl Probing {
@@ -38,7 +38,7 @@ impl Probing {
     pub(crate) async fn probe(&self, client: &EndpointClient) -> Probe {
         let web = EndpointProfile::HttpsWeb { roots: self.roots.clone() };
         let endpoint = self.endpoint(web.clone());
-        let (record, looked) = fetch(client, &endpoint, Authentication::Nothing).await;
+        let (record, looked) = fetch(client, &endpoint, &self.url, Authentication::Nothing).await;
         let endpoint_id = record.shown.as_ref().and_then(|shown| shown.leaf.svid_uri()?.parse::<SpiffeId>().ok());
         let read = looked.as_ref().map_err(Problem::of_fetch).and_then(|(bytes, _)| {
             let name = endpoint_id.as_ref().map_or_else(nobody, |id| id.trust_domain().clone());
@@ -77,7 +77,7 @@ impl Probing {
 
     async fn by_web(&self, client: &EndpointClient, endpoint: &BundleEndpoint) -> ProfileOutcome {
         let outcome = match client.authentication(&endpoint.profile, None) {
-            Ok(authentication) => fetch(client, endpoint, authentication).await.1.map(drop),
+            Ok(authentication) => fetch(client, endpoint, &self.url, authentication).await.1.map(drop),
             Err(error) => Err(error),
         };
         ProfileOutcome {
@@ -112,7 +112,7 @@ impl Probing {
             (Some(id), Some(bundle)) => {
                 let endpoint = self.endpoint(EndpointProfile::HttpsSpiffe { endpoint_id: id.clone() });
                 match client.authentication(&endpoint.profile, Some(&DomainTrust::new(bundle, 0))) {
-                    Ok(authentication) => fetch(client, &endpoint, authentication).await.1.err(),
+                    Ok(authentication) => fetch(client, &endpoint, &self.url, authentication).await.1.err(),
                     Err(error) => Some(error),
                 }
                 .as_ref()
@@ -123,72 +123,13 @@ impl Probing {
     }
 
     fn endpoint(&self, profile: EndpointProfile) -> BundleEndpoint {
-        BundleEndpoint { url: self.url.clone(), profile, redirects: REDIRECTS, allow_link_local: self.allow_link_local }
-    }
-}
-
-impl Probe {
-    /// Adds what those of `relationships` that have this URL would make of the document as their first one. A running
-    /// service also looks at what it has accepted before, and at keys of domains that it has polled.
-    pub(crate) async fn judge(
-        &mut self,
-        client: &EndpointClient,
-        relationships: &[FederationRelationship],
-        now: Timestamp,
-    ) {
-        let mut owners = KeyOwners::default();
-        for relationship in relationships {
-            if let Some(bundle) = &relationship.bootstrap {
-                owners.set_foreign(
-                    &relationship.trust_domain,
-                    bundle.authorities().iter().map(|authority| (authority, now)),
-                );
-            }
-        }
-        for relationship in relationships.iter().filter(|one| one.endpoint.url.to_string() == self.url) {
-            let outcome = self.of_relationship(client, relationship, &owners, now).await;
-            self.relationships.push(outcome);
-        }
-    }
-
-    async fn of_relationship(
-        &self,
-        client: &EndpointClient,
-        relationship: &FederationRelationship,
-        owners: &KeyOwners,
-        now: Timestamp,
-    ) -> RelationshipOutcome {
-        let FederationRelationship { trust_domain, endpoint, bootstrap, .. } = relationship;
-        let outcome = |outcome, trusted, problems| RelationshipOutcome {
-            trust_domain: trust_domain.clone(),
-            profile: endpoint.profile.as_str(),
-            outcome,
-            trusted,
-            problems,
-        };
-        let trust = bootstrap.clone().map(|bundle| DomainTrust::new(bundle, 0));
-        let fetched = match client.authentication(&endpoint.profile, trust.as_ref()) {
-            Ok(authentication) => fetch(client, endpoint, authentication).await.1,
-            Err(error) => Err(error),
-        };
-        let document = match fetched.as_ref().map(|(bytes, _)| BundleDocument::parse(trust_domain, bytes)) {
-            Err(error) => return outcome("failed", 0, vec![Problem::of_fetch(error)]),
-            Ok(Err(error)) => return outcome("refused", 0, vec![Problem::new(error.code(), &error)]),
-            Ok(Ok(document)) => document,
-        };
-        let accepted = Accepted {
-            authorities: bootstrap.as_ref().map(|bundle| bundle.authorities().clone()),
-            ..Accepted::default()
-        };
-        match acceptance::judge(relationship, &accepted, &document, owners, now) {
-            Err(refusal) => outcome("refused", 0, vec![Problem::new(refusal.code(), &refusal)]),
-            Ok(judgement) => {
-                let withheld = judgement.withheld.iter().map(|reused| Problem::new(reused.code(), reused));
-                let hold = judgement.hold.iter().map(|hold| Problem::new(hold.code(), hold));
-                let trusted = judgement.accept.or(accepted.authorities).map_or(0, |trusted| trusted.iter().count());
-                let how = if judgement.hold.is_some() { "held" } else { "accepted" };
-                outcome(how, trusted, hold.chain(withheld).collect())
-            }
+        BundleEndpoint {
+            url: self.url.clone(),
+            fallbacks: Vec::new(),
+            profile,
+            redirects: REDIRECTS,
+            allow_link_local: self.allow_link_local,
+            proxy: self.proxy.clone(),
         }
     }
 }
@@ -196,9 +137,10 @@ impl Probe {
 async fn fetch(
     client: &EndpointClient,
     endpoint: &BundleEndpoint,
+    url: &EndpointUrl,
     authentication: Authentication,
 ) -> (FetchRecord, Result<(Vec<u8>, Option<String>), FetchError>) {
-    let (record, body) = client.fetch(&Request { endpoint, authentication, etag: None, bearer: None }).await;
+    let (record, body) = client.fetch(&Request { endpoint, url, authentication, etag: None, bearer: None }).await;
     let document = body.and_then(|body| match body {
         Body::Document { bytes, etag } => Ok((bytes, etag)),
         Body::NotModified => Err(FetchError::NotModifiedUnasked),

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::spiffe::bundle::Bundle;
+use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::policy::Policy;
 
+use super::proxy::ProxyUrl;
 use super::timestamp::Timestamp;
 
 /// One-way trust in a foreign domain: its bundle endpoint, how that is authenticated, and our policy.
@@ -23,10 +25,12 @@ pub(crate) struct FederationRelationship {
     pub(crate) trust_domain: TrustDomain,
     /// Where its bundle is served.
     pub(crate) endpoint: BundleEndpoint,
-    /// The bundle an `https_spiffe` relationship begins with.
-    pub(crate) bootstrap: Option<Arc<Bundle>>,
+    /// What an `https_spiffe` relationship begins with.
+    pub(crate) bootstrap: Option<Bootstrap>,
     /// How additions are treated.
     pub(crate) change_control: ChangeControl,
+    /// Whether a new key counts only where two of the endpoint's URLs serve it.
+    pub(crate) two_routes: bool,
     /// For `overlapping`: how long a new key must have been public; `None` means 3 hints, at least 15 min.
     pub(crate) key_notice: Option<Duration>,
     /// Age beyond which the bundle verifies nothing; `None` is the written "off".
@@ -43,6 +47,31 @@ impl FederationRelationship {
         self.policy.not_after.map(|last| Timestamp::from(last).after(Duration::from_secs(1)))
     }
 
+    /// The domain whose endpoint speaks for this one, if that is not its own (FEC-13).
+    pub(crate) fn via(&self) -> Option<&TrustDomain> {
+        match &self.endpoint.profile {
+            EndpointProfile::HttpsSpiffe { endpoint_id } => Some(endpoint_id.trust_domain()),
+            EndpointProfile::HttpsWeb { .. } => None,
+        }
+        .filter(|host| **host != self.trust_domain)
+    }
+
+    /// The bundle that it begins with, if it has one.
+    pub(crate) fn bootstrap_bundle(&self) -> Option<&Arc<Bundle>> {
+        match &self.bootstrap {
+            Some(Bootstrap::Bundle(bundle)) => Some(bundle),
+            Some(Bootstrap::PinnedAuthority(_)) | None => None,
+        }
+    }
+
+    /// The pin that it begins with, if it has one.
+    pub(crate) fn pinned_authority(&self) -> Option<Fingerprint> {
+        match &self.bootstrap {
+            Some(Bootstrap::PinnedAuthority(pin)) => Some(*pin),
+            Some(Bootstrap::Bundle(_)) | None => None,
+        }
+    }
+
     /// Whether this is the same relationship but for the terms of verification.
     pub(crate) fn differs_in_policy_only(&self, other: &Self) -> bool {
         Self { policy: other.policy.clone(), ..self.clone() } == *other
@@ -55,26 +84,36 @@ impl FederationRelationship {
     }
 }
 
+/// What authenticates an `https_spiffe` endpoint until something was accepted from it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Bootstrap {
+    /// A bundle, known by another way, which is accepted as it is.
+    Bundle(Arc<Bundle>),
+    /// The SHA-256 of a CA certificate's DER. It says nothing of any document.
+    PinnedAuthority(Fingerprint),
+}
+
 /// A bundle endpoint as configured (Federation §5.2).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BundleEndpoint {
     /// The URL at which every poll starts (FEC-18).
     pub(crate) url: EndpointUrl,
+    /// Where the same bundle is served besides: asked in this order while those before fail.
+    pub(crate) fallbacks: Vec<EndpointUrl>,
     /// How the endpoint is authenticated.
     pub(crate) profile: EndpointProfile,
     /// Redirects followed per fetch, 0 to 5 (FEC-19).
     pub(crate) redirects: u8,
     /// Whether the endpoint may be at a link-local address (FEC-30).
     pub(crate) allow_link_local: bool,
+    /// What all its URLs are reached through; never from the environment (FEC-27).
+    pub(crate) proxy: Option<ProxyUrl>,
 }
 
 impl BundleEndpoint {
-    /// URL, profile and endpoint ID in one text: a bundle accepted under others says nothing for these (REL-10).
-    pub(crate) fn parameters(&self) -> String {
-        match &self.profile {
-            EndpointProfile::HttpsWeb { .. } => format!("https_web {}", self.url),
-            EndpointProfile::HttpsSpiffe { endpoint_id } => format!("https_spiffe {endpoint_id} {}", self.url),
-        }
+    /// All URLs, in the order in which they are asked.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &EndpointUrl> {
+        std::iter::once(&self.url).chain(&self.fallbacks)
     }
 }
 
@@ -150,7 +189,10 @@ impl FromStr for EndpointUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         check_spelling(text)?;
-        Self::checked(Url::parse(text).map_err(|_| EndpointUrlError::Malformed)?)
+        let mut url = Url::parse(text).map_err(|_| EndpointUrlError::Malformed)?;
+        // It is never sent, and must not make two URLs of one.
+        url.set_fragment(None);
+        Self::checked(url)
     }
 }
 

@@ -35,8 +35,14 @@ pub(crate) enum RelationshipState {
 pub(crate) struct RelationshipStatus {
     pub(crate) trust_domain: TrustDomain,
     pub(crate) endpoint_url: String,
+    /// All of its URLs, in the order in which they are asked.
+    pub(crate) urls: Vec<UrlStatus>,
+    /// The URL that last served the accepted contents; none if they came by hand.
+    pub(crate) served_by: Option<String>,
     pub(crate) profile: String,
     pub(crate) endpoint_spiffe_id: Option<String>,
+    /// The domains whose endpoints speak for this one, the nearest first; empty if its own does.
+    pub(crate) via: Vec<TrustDomain>,
     pub(crate) change_control: ChangeControl,
     pub(crate) maximum_staleness_seconds: Option<u64>,
     pub(crate) state: RelationshipState,
@@ -73,6 +79,19 @@ pub(crate) struct ErrorStatus {
     pub(crate) code: String,
     pub(crate) detail: String,
     pub(crate) at: Timestamp,
+}
+
+/// One URL of a relationship.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UrlStatus {
+    pub(crate) url: String,
+    /// Whether it may change what is accepted: not before it served the same, or a person approved what it served.
+    pub(crate) known: bool,
+    /// Of its latest document.
+    pub(crate) sequence: Option<u64>,
+    pub(crate) last_asked: Option<Timestamp>,
+    /// Why it did not answer then.
+    pub(crate) last_error: Option<ErrorStatus>,
 }
 
 /// A document that waits for a decision.

@@ -30,6 +30,8 @@ pub(crate) struct TrustFeed {
 pub(crate) struct Trusted {
     pub(crate) bundle: Arc<Bundle>,
     pub(crate) revision: u64,
+    /// The domain whose endpoint spoke for this one (FEC-13).
+    pub(crate) via: Option<TrustDomain>,
     /// Age beyond which it verifies nothing; `None` for our own and where staleness is off.
     pub(crate) until: Option<Timestamp>,
     /// Since when each authority has been accepted, in the order of the bundle's authorities.
@@ -78,7 +80,9 @@ impl TrustFeed {
         let domain = bundle.trust_domain().clone();
         let affected = state.owners.set_own(&domain, bundle.authorities());
         state.own = Some(domain.clone());
-        state.trusted.insert(domain.clone(), Trusted { bundle, revision: 0, until: None, since: Vec::new() });
+        state
+            .trusted
+            .insert(domain.clone(), Trusted { bundle, revision: 0, via: None, until: None, since: Vec::new() });
         self.publish(state, domain, affected);
     }
 
@@ -182,7 +186,7 @@ impl State {
     /// The domain's entry without the keys that belong to another domain. What is in the snapshot already stays,
     /// with all that was read and concluded from it, where only time has passed.
     fn effective(&self, domain: &TrustDomain, snapshot: &TrustSnapshot) -> Option<DomainTrust> {
-        let Trusted { bundle, revision, until, .. } = self.trusted.get(domain)?;
+        let Trusted { bundle, revision, via, until, .. } = self.trusted.get(domain)?;
         let foreign = |authority: &_| self.owners.other_owner(domain, authority).is_some();
         let bundle = match bundle.authorities().iter().any(foreign) {
             true => Arc::new(bundle.retain(|authority| !foreign(authority))),
@@ -190,11 +194,15 @@ impl State {
         };
         let policy = self.policy(domain);
         let is_same = |known: &&Arc<DomainTrust>| {
-            known.revision() == *revision && *known.bundle() == bundle && *known.policy() == policy
+            let same_terms = *known.policy() == policy && known.via() == via.as_ref();
+            known.revision() == *revision && *known.bundle() == bundle && same_terms
         };
         let trust = match snapshot.domain(domain).filter(is_same) {
             Some(known) => DomainTrust::clone(known),
-            None => DomainTrust::new(bundle, *revision).with_policy(policy),
+            None => {
+                let trust = DomainTrust::new(bundle, *revision).with_policy(policy);
+                via.into_iter().fold(trust, |trust, via| trust.with_via(via.clone()))
+            }
         };
         Some(trust.with_trusted_until(until.map(Into::into)))
     }
@@ -229,7 +237,7 @@ mod tests {
     /// Accepted in the second `since`, trusted until the second `until`.
     fn trusted(bundle: Arc<Bundle>, since: u64, until: u64) -> Trusted {
         let since = vec![at(since); bundle.authorities().len()];
-        Trusted { bundle, revision: 1, until: Some(at(until)), since }
+        Trusted { bundle, revision: 1, via: None, until: Some(at(until)), since }
     }
 
     /// Domain and number of its keys in the snapshot, in order.

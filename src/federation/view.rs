@@ -8,10 +8,12 @@ use crate::spiffe::bundle::{Authorities, Bundle, BundleDiff};
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::records::HeldDocument;
 
+use super::acceptance::Accepted;
+use super::parameters::Standing;
 use super::poller::Progressed;
 use super::pollers::Handles;
 use super::relationship::{EndpointProfile, FederationRelationship};
-use super::status::{HeldStatus, RelationshipState, RelationshipStatus, Warning};
+use super::status::{HeldStatus, RelationshipState, RelationshipStatus, UrlStatus, Warning};
 use super::timestamp::Timestamp;
 use super::warnings;
 
@@ -33,12 +35,16 @@ pub(crate) fn status(
     let interval = relationship.poll.interval(progress.refresh_hint.map(Duration::from_secs));
     let of_peer = authorities.map(|authorities| warnings::of_peer(authorities, interval, now)).unwrap_or_default();
     let next_poll = seen.next_poll.filter(|_| state != RelationshipState::Expired);
-    let warnings = warnings::of_policy(&relationship.policy).into_iter().chain(of_peer).collect();
+    let of_routes = warnings::of_routes(&known.accepted, progress);
+    let warnings = warnings::of_policy(&relationship.policy).into_iter().chain(of_routes).chain(of_peer).collect();
     RelationshipStatus {
         trust_domain: relationship.trust_domain.clone(),
         endpoint_url: relationship.endpoint.url.to_string(),
+        urls: relationship.endpoint.urls().map(|url| url_status(url.to_string(), &known.accepted)).collect(),
+        served_by: known.accepted.memory.routes.served_by.clone(),
         profile: relationship.endpoint.profile.as_str().to_owned(),
         endpoint_spiffe_id,
+        via: relationship.via().cloned().into_iter().collect(),
         change_control: relationship.change_control,
         maximum_staleness_seconds: relationship.maximum_staleness.map(|age| age.as_secs()),
         state,
@@ -78,6 +84,17 @@ pub(crate) fn claims(handles: &Handles) -> BTreeMap<TrustDomain, Vec<Warning>> {
         }
     });
     claims
+}
+
+fn url_status(url: String, accepted: &Accepted) -> UrlStatus {
+    let route = accepted.memory.routes.get(&url).cloned().unwrap_or_default();
+    UrlStatus {
+        known: accepted.standing(&url) == Standing::Known,
+        sequence: route.latest.and_then(|latest| latest.sequence),
+        last_asked: route.asked,
+        last_error: route.error,
+        url,
+    }
 }
 
 fn held_status(held: &HeldDocument, accepted: Option<&Authorities>) -> HeldStatus {

@@ -6,7 +6,12 @@ use crate::spiffe::authority::{AuthorityId, X509Authority};
 use crate::spiffe::bundle::Authorities;
 use crate::verify::policy::Policy;
 
+use super::acceptance::Accepted;
+use super::known::Progress;
+use super::outcome::PollError;
+use super::parameters::Standing;
 use super::publisher::{OwnKeys, OwnProgress};
+use super::routes::Disagreement;
 use super::status::Warning;
 use super::timestamp::Timestamp;
 
@@ -18,6 +23,40 @@ pub(crate) fn of_policy(policy: &Policy) -> Option<Warning> {
                  them can issue identities of this domain"
             .into(),
     })
+}
+
+/// What several URLs of one relationship say about each other.
+pub(crate) fn of_routes(accepted: &Accepted, progress: &Progress) -> Vec<Warning> {
+    let (urls, routes) = (accepted.configured.urls(), &accepted.memory.routes);
+    if urls.len() < 2 {
+        return Vec::new();
+    }
+    let disagree = routes.disagreements().into_iter().map(|Disagreement { sequence, urls: [one, two] }| Warning {
+        code: "endpoints-disagree".into(),
+        detail: format!("{one} and {two} have other keys under the same sequence, {sequence}"),
+    });
+    let of_url = |url: &String| {
+        let route = routes.get(url).filter(|route| route.asked >= progress.last_attempt)?;
+        // Where all fail, that is the relationship's own trouble.
+        let failure = route.error.as_ref().filter(|_| progress.failures == 0);
+        let lags = failure.is_some_and(|error| error.code == PollError::Behind { accepted: 0, offered: 0 }.code());
+        match failure {
+            // A copy that lags does no harm; but if the first URL does, another one leads, which may be in wrong hands.
+            Some(error) if lags => (urls.first() == Some(url)).then(|| Warning {
+                code: "endpoint-behind".into(),
+                detail: format!("{url} is asked first, and another one leads: {}", error.detail),
+            }),
+            Some(error) => Some(Warning {
+                code: "endpoint-failing".into(),
+                detail: format!("{url} does not answer, so another one was asked: {} [{}]", error.detail, error.code),
+            }),
+            None => (accepted.standing(url) == Standing::Added).then(|| Warning {
+                code: "endpoint-new".into(),
+                detail: format!("{url} has not served the accepted contents yet: what else it brings is held"),
+            }),
+        }
+    };
+    disagree.chain(urls.iter().filter_map(of_url)).collect()
 }
 
 /// What a peer's accepted authorities announce. `interval` is the one at which we poll it.

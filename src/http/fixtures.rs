@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::federation::relationship::ChangeControl;
 use crate::federation::status::{
-    AuthoritySummary, ErrorStatus, HeldStatus, IgnoredStatus, RelationshipState, RelationshipStatus, Warning,
-    WithheldAuthority,
+    AuthoritySummary, ErrorStatus, HeldStatus, IgnoredStatus, RelationshipState, RelationshipStatus, UrlStatus,
+    Warning, WithheldAuthority,
 };
 use crate::federation::timestamp::Timestamp;
 use crate::spiffe::public_key::Fingerprint;
@@ -181,8 +181,11 @@ pub(super) fn relationship(full: bool) -> RelationshipStatus {
     RelationshipStatus {
         trust_domain: "b.example".parse().unwrap(),
         endpoint_url: "https://b.example/".into(),
+        urls: vec![url(full)],
+        served_by: full.then(|| "https://b.example/".into()),
         profile: "https_spiffe".into(),
         endpoint_spiffe_id: full.then(|| "spiffe://b.example/comity".into()),
+        via: full.then(|| "hub.example".parse().unwrap()).into_iter().collect(),
         change_control: ChangeControl::Manual,
         maximum_staleness_seconds: full.then_some(86_400),
         state: RelationshipState::NeedsBootstrap,
@@ -210,6 +213,17 @@ pub(super) fn relationship(full: bool) -> RelationshipStatus {
         }],
         ignored: vec![IgnoredStatus { index: 0, code: code.clone(), detail: detail.clone(), alarm: true }],
         warnings: vec![Warning { code, detail }],
+    }
+}
+
+fn url(full: bool) -> UrlStatus {
+    let at = Timestamp::from_secs(1_800_000_000);
+    UrlStatus {
+        url: "https://b.example/".into(),
+        known: true,
+        sequence: full.then_some(7),
+        last_asked: full.then_some(at),
+        last_error: full.then(|| ErrorStatus { code: "some-code".into(), detail: "words".into(), at }),
     }
 }
 

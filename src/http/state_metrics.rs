@@ -166,6 +166,17 @@ fn encode_classes(encoder: &mut DescriptorEncoder<'_>, relationships: &[Relation
         counts.map(|(name, count)| svid_type(relationship, name, u64::try_from(count).unwrap_or(u64::MAX)))
     });
     gauge(encoder, "comity_relationship_authorities", "Usable authorities, by SVID type", authorities)?;
+    let via = labelled("via");
+    let hosts = relationships.iter().filter_map(|relationship| {
+        let host = relationship.via.first()?;
+        Some(via(relationship, host.as_str(), u64::try_from(relationship.via.len()).unwrap_or(u64::MAX)))
+    });
+    gauge(
+        encoder,
+        "comity_relationship_via",
+        "Length of the chain of domains that speak for it, by the nearest",
+        hosts,
+    )?;
     let code = labelled("code");
     let warnings = relationships.iter().flat_map(|relationship| {
         by_code(&relationship.warnings).into_iter().map(move |(name, count)| code(relationship, name, count))

@@ -32,8 +32,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("tonic::", &["grpc/", "authorities/workload_api", "authorities/spire_server", "export/spire_server"]),
     ("rust_spiffe::", &["authorities/workload_api"]),
     ("impl ServerCertVerifier for", &["verify/rustls", "verify/presented"]),
-    // What is fetched without authentication is for looking at alone.
-    ("Authentication::Nothing", &["federation/probe"]),
+    // What is fetched without authentication is for looking at, and for finding what a digest names.
+    ("Authentication::Nothing", &["federation/probe", "federation/endpoint_client/pin"]),
     ("Unverified(", &["federation/endpoint_client/tls", "verify/presented"]),
     ("impl ClientCertVerifier for", &["verify/rustls"]),
     ("openssl::", &[]),

@@ -215,6 +215,9 @@ async fn rel_08_a_domain_that_lapsed_or_left_vouches_for_nobody() {
     service.refresh("b.example").await;
     is_refused(&check(&service, &[&line]).await, "its key was removed");
     passes(&check(&service, &[&renewed]).await, WEB);
+    // The unknown key asked for an early poll; this one begins after it has ended.
+    b.peer.saw_requests(3).await;
+    service.refresh("b.example").await;
     service.advance(Duration::from_secs(7 * 86_400));
     is_refused(&check(&service, &[&renewed]).await, "its bundle is stale");
     assert_eq!(counted(&service, "bundle-stale").await, 1);

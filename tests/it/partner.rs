@@ -88,6 +88,14 @@ impl Relationship {
         Self::to(trust_domain, url).with("profile", "https_web").with_file("root_certificates", roots.as_bytes())
     }
 
+    /// Over `https_spiffe`, at an endpoint of another domain that may speak for this one.
+    pub(crate) fn via(trust_domain: &str, host: &str, url: String) -> Self {
+        Self::to(trust_domain, url)
+            .with("profile", "https_spiffe")
+            .with("endpoint_spiffe_id", endpoint_id(host))
+            .with("endpoint_host_speaks_for_domain", true)
+    }
+
     fn to(trust_domain: &str, url: String) -> Self {
         let trust_domain = trust_domain.into();
         Self { trust_domain, keys: BTreeMap::new(), files: BTreeMap::new() }.with("endpoint_url", url)
@@ -96,6 +104,13 @@ impl Relationship {
     /// The same with another value of one key.
     pub(crate) fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
         self.keys.insert(key, value.into());
+        self
+    }
+
+    /// The same without one key.
+    pub(crate) fn without(mut self, key: &str) -> Self {
+        self.keys.remove(key);
+        self.files.remove(key);
         self
     }
 

@@ -214,6 +214,15 @@ impl Service {
         }
     }
 
+    /// A reader of what is trusted.
+    pub(crate) fn trust(&self) -> Trust {
+        self.running().trust.clone()
+    }
+
+    pub(crate) fn now(&self) -> UnixTime {
+        self.clock.current_time().unwrap()
+    }
+
     /// The same, asked by somebody who goes by the answer.
     pub(crate) fn enforce(&self, svid: &Identity) -> &'static str {
         let intermediates: Vec<_> = svid.chain[1..].iter().map(AsRef::as_ref).collect();

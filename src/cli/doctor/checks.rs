@@ -188,7 +188,7 @@ pub(super) async fn endpoint(
     let about = format!("endpoint {url}");
     let known = own.map(|own| Arc::new(own.bundle().clone()));
     // An address that we listen on may be link-local; what a URL of others redirects to may not (FEC-30).
-    let probing = Probing { url, roots, known, allow_link_local: !is_public };
+    let probing = Probing { url, roots, known, allow_link_local: !is_public, proxy: None };
     let probe = probing.probe(client).await;
     let clock = probe.clock_difference().map(|difference| {
         let detail = format!("the clock there is {difference}: one of both is wrong");

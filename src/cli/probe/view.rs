@@ -5,6 +5,7 @@ use crate::cli::output::{Facts, Page};
 use crate::cli::relationship_view::{counted, instant};
 use crate::federation::probe::{Probe, Problem, ProfileOutcome, RelationshipOutcome, ShownBundle, ShownCertificate};
 use crate::federation::timestamp::Timestamp;
+use crate::spiffe::authority::AuthorityId;
 
 use super::Told;
 
@@ -134,6 +135,15 @@ fn configuration(probe: &Probe, page: &mut Page) {
             page.line("profile = \"https_spiffe\"");
             page.line(format!("endpoint_spiffe_id = {}", quoted(id)));
             page.line("bootstrap_bundle = \"FILE\" # the bundle, as your partner gives it to you");
+            let pins = probe.bundle.iter().flat_map(|bundle| &bundle.authorities).filter_map(|one| match one.id {
+                AuthorityId::X509(fingerprint) => Some(fingerprint),
+                _ => None,
+            });
+            for pin in pins {
+                page.line(format!(
+                    "#pinned_authority = \"sha256:{pin}\" # instead of it, once your partner confirms it"
+                ));
+            }
         }
         _ => page.line("profile = \"https_web\""),
     }

@@ -65,6 +65,31 @@ fn a_failure_is_told_with_its_code_time_count_and_detail() {
 }
 
 #[test]
+fn of_several_urls_each_is_told_with_what_it_last_came_to_and_hosts_by_their_chain() {
+    let alone = full(&samples::current(), now()).to_string();
+    assert!(!alone.contains("contents from") && !alone.contains("via"), "{alone}");
+    let error = samples::failing().last_error;
+    let [first, second] = ["https://bundle.bank-b.example/", "https://2.bank-b.example/"];
+    let urls = vec![
+        UrlStatus { last_error: error, ..samples::url(first) },
+        UrlStatus { known: false, last_asked: None, sequence: None, ..samples::url(second) },
+    ];
+    let via = ["hub.example", "root.example"].map(|name| name.parse().unwrap()).to_vec();
+    let page = full(&RelationshipStatus { urls, via, ..samples::current() }, now()).to_string();
+    let page: Vec<_> = page.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let page = page.join("\n");
+    for expected in [
+        "fallback https://2.bank-b.example/",
+        "contents from https://bundle.bank-b.example/",
+        "via hub.example, which is via root.example",
+        "url https://bundle.bank-b.example/ asked 50 s ago, connect-failed: bundle.bank-b.example:443: connection refused",
+        "url https://2.bank-b.example/ not asked yet, new here, sequence -",
+    ] {
+        assert!(page.contains(expected), "{expected} is not in\n{page}");
+    }
+}
+
+#[test]
 fn an_error_that_is_over_costs_a_line_only_where_it_has_no_column() {
     let recovered = RelationshipStatus { consecutive_failures: 0, ..samples::failing() };
     let wide = overview(None, std::slice::from_ref(&recovered), 200, now()).to_string();

@@ -189,9 +189,9 @@ fn each_value_says_what_would_be_right() {
         ("[log]\nformat = true", "log.format", "true is not a text in quotes"),
         ("[store.url]\nfile = \"x\"", "store.url.file", "unknown key; nothing goes below a plain value"),
         (
-            "[federation.\"c.example\"]\nbootstrap_pin = \"x\"\nendpoint_url = \"https://c/\"\nprofile = \"https_web\"",
-            "federation.\"c.example\".bootstrap_pin",
-            "not supported yet: bootstrap by a pinned authority; give a bootstrap_bundle",
+            "[federation.\"c.example\"]\napprovals = 2\nendpoint_url = \"https://c/\"\nprofile = \"https_web\"",
+            "federation.\"c.example\".approvals",
+            "not supported yet: approval by several people",
         ),
         (
             "[federation.\"*\"]\nprofile = \"https_web\"",
@@ -207,11 +207,9 @@ fn each_value_says_what_would_be_right() {
 
 #[test]
 fn later_promises_are_refused_with_the_reason() {
-    for key in ["approvals", "bootstrap_pin", "endpoint_host_speaks_for_domain", "proxy", "two_routes"] {
-        let problems = messages(Folder::new().load(&with(&format!("{key} = true"))));
-        assert_eq!(problems[0].0, format!("federation.\"b.example\".{key}"));
-        assert!(problems[0].1.starts_with("not supported yet: "), "{problems:?}");
-    }
+    let problems = messages(Folder::new().load(&with("approvals = true")));
+    assert_eq!(problems[0].0, "federation.\"b.example\".approvals");
+    assert!(problems[0].1.starts_with("not supported yet: "), "{problems:?}");
 }
 
 #[test]
@@ -227,7 +225,12 @@ fn fec_02_03_05_and_id_11_mistakes_of_a_relationship_are_found() {
         ("FEC-05", SPIFFE.into(), "endpoint_spiffe_id", "required"),
         ("FEC-06", SPIFFE.into(), "bootstrap_bundle", "required"),
         ("FEC-05", format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://b.example\""), "endpoint_spiffe_id", "has no path"),
-        ("FEC-12", format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://c/x\""), "endpoint_spiffe_id", "not supported yet"),
+        (
+            "FEC-12",
+            format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://c/x\""),
+            "endpoint_spiffe_id",
+            "speaks_for_domain = true",
+        ),
         ("web", with("endpoint_spiffe_id = \"spiffe://b.example/x\""), "endpoint_spiffe_id", "is for profile"),
         ("web", with("bootstrap_bundle = \"x\""), "bootstrap_bundle", "is for profile"),
         ("FEC-19", with("redirects = 6"), "redirects", "6 is above the maximum of 5"),
@@ -236,6 +239,57 @@ fn fec_02_03_05_and_id_11_mistakes_of_a_relationship_are_found() {
         ("age", with("maximum_staleness = \"30m\""), "maximum_staleness", "lapses between two polls"),
         ("age", with("maximum_staleness = false"), "maximum_staleness", "not a text"),
         ("SSRF", with("allow_link_local = 1"), "allow_link_local", "neither true nor false"),
+    ] {
+        let problems = messages(Folder::new().load(&text));
+        let found = problems.iter().any(|(at, message)| at.ends_with(key) && message.contains(expected));
+        assert!(found, "{name} {expected}: {problems:?}");
+    }
+}
+
+#[test]
+fn fec_03_13_27_mistakes_about_routes_to_an_endpoint_and_its_beginning_are_found() {
+    for (name, text, key, expected) in [
+        ("FEC-03", with("fallback_urls = [\"http://b2.example/\"]"), "fallback_urls", "the scheme is not https"),
+        ("twice", with("fallback_urls = [\"https://b.example\"]"), "fallback_urls", "is endpoint_url already"),
+        ("twice", with("fallback_urls = [\"https://c/\", \"https://C/\"]"), "fallback_urls", "stands there twice"),
+        (
+            "too many",
+            with("fallback_urls = [\"https://1/a\", \"https://1/b\", \"https://1/c\", \"https://1/d\"]"),
+            "fallback_urls",
+            "has 4 URLs; at most 3",
+        ),
+        (
+            "for all",
+            with("[federation.\"*\"]\nfallback_urls = [\"https://c/\"]"),
+            "fallback_urls",
+            "belongs to one relationship",
+        ),
+        ("one route", with("two_routes = true"), "two_routes", "needs a second URL"),
+        (
+            "one route",
+            with("two_routes = true\nfallback_urls = [\"https://b.example:443/2\"]"),
+            "two_routes",
+            "these are one route",
+        ),
+        ("twice", with("fallback_urls = [\"https://b.example/#2\"]"), "fallback_urls", "is endpoint_url already"),
+        ("a pin", format!("{SPIFFE}pinned_authority = \"sha256:ab\""), "pinned_authority", "64 hexadecimal digits"),
+        (
+            "both",
+            format!("{SPIFFE}pinned_authority = \"{}\"\nbootstrap_bundle = \"x\"", "ab".repeat(32)),
+            "pinned_authority",
+            "one or the other",
+        ),
+        ("a pin", with("pinned_authority = \"sha256:ab\""), "pinned_authority", "is for profile"),
+        (
+            "FEC-13",
+            format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://b.example/x\"\nendpoint_host_speaks_for_domain = true"),
+            "endpoint_host_speaks_for_domain",
+            "counts only with",
+        ),
+        ("web", with("endpoint_host_speaks_for_domain = true"), "endpoint_host_speaks_for_domain", "is for profile"),
+        ("FEC-27", with("proxy = \"https://proxy:3128\""), "proxy", "not an http URL"),
+        ("FEC-27", with("proxy = \"http://u:p@proxy:3128\""), "proxy", "user information"),
+        ("FEC-27", with("[federation.\"*\"]\nproxy = \"http://proxy\""), "proxy", "belongs to one relationship"),
     ] {
         let problems = messages(Folder::new().load(&text));
         let found = problems.iter().any(|(at, message)| at.ends_with(key) && message.contains(expected));
@@ -311,6 +365,72 @@ fn staleness_off_must_be_written_and_policy_for_all_may_be_overruled() {
     assert_eq!(relationship.key_notice, Some(Duration::from_secs(3600)));
 }
 
+/// A relationship whose endpoint is in another domain, which may speak for it.
+fn via(domain: &str, host: &str) -> String {
+    format!(
+        "[federation.\"{domain}\"]\nendpoint_url = \"https://{host}/\"\nprofile = \"https_spiffe\"\n\
+         endpoint_spiffe_id = \"spiffe://{host}/e\"\nendpoint_host_speaks_for_domain = true\n"
+    )
+}
+
+#[test]
+fn fec_12_15_the_host_of_an_endpoint_is_a_known_domain_and_no_domain_vouches_for_itself() {
+    let top = "trust_domain = \"a.example\"\n".to_owned();
+    for (name, text, wrong, expected) in [
+        ("unknown", via("b.example", "c.example"), "b.example", "is in c.example, with which there is no relationship"),
+        ("our own", via("b.example", "a.example"), "b.example", "is in our own trust domain"),
+        (
+            "two around",
+            via("b.example", "c.example") + &via("c.example", "b.example"),
+            "c.example",
+            "c.example is via b.example, which is via c.example: nobody vouches",
+        ),
+        (
+            "three around",
+            via("b.example", "c.example") + &via("c.example", "d.example") + &via("d.example", "b.example"),
+            "b.example",
+            "is via c.example, which is via d.example, which is via b.example",
+        ),
+        (
+            "a bundle of its own",
+            via("b.example", "c.example") + "bootstrap_bundle = \"x\"\n",
+            "b.example",
+            "authenticated by the bundle of c.example",
+        ),
+    ] {
+        let problems = messages(Folder::new().load(&(top.clone() + &text)));
+        let found = problems.iter().any(|(at, message)| at.contains(wrong) && message.contains(expected));
+        assert!(found, "{name}: {problems:?}");
+    }
+}
+
+#[test]
+fn fec_13_a_domain_that_another_speaks_for_is_manual_unless_it_says_otherwise_itself() {
+    let all = "[federation.\"*\"]\nchange_control = \"overlapping\"\n";
+    for (own, expected) in [("", ChangeControl::Manual), ("change_control = \"automatic\"\n", ChangeControl::Automatic)]
+    {
+        let text = with("") + &via("c.example", "b.example") + own + all;
+        let config = Folder::new().load(&text).unwrap();
+        let [b, c] = &config.relationships[..] else { panic!("{config:?}") };
+        assert_eq!((b.change_control, c.change_control), (ChangeControl::Overlapping, expected));
+        assert_eq!((b.via(), c.via()), (None, Some(&b.trust_domain)));
+        assert!(describe(&config).contains("spiffe://b.example/e, which speaks for it"), "{}", describe(&config));
+    }
+}
+
+#[test]
+fn a_pin_is_written_as_tools_print_it() {
+    let digits = "0123456789abcdef".repeat(4);
+    let pairs: Vec<_> = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
+    let colons = pairs.join(":").to_uppercase();
+    for pin in [format!("sha256:{digits}"), format!("x509:{digits}"), digits.clone(), colons] {
+        let text = format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://b.example/e\"\npinned_authority = \"{pin}\"");
+        let config = Folder::new().load(&text).unwrap();
+        assert_eq!(config.relationships[0].pinned_authority(), digits.parse().ok(), "{pin}");
+        assert!(describe(&config).contains(&format!("first under sha256:{digits}")), "{pin}");
+    }
+}
+
 #[test]
 fn fec_06_a_bootstrap_bundle_is_jwks_or_pem_with_an_x509_authority_of_that_domain() {
     let domain: TrustDomain = "b.example".parse().unwrap();
@@ -333,7 +453,7 @@ fn fec_06_a_bootstrap_bundle_is_jwks_or_pem_with_an_x509_authority_of_that_domai
         let text = format!("{SPIFFE}endpoint_spiffe_id = \"spiffe://b.example/e\"\nbootstrap_bundle = \"b.bundle\"");
         match (folder.load(&text), expected) {
             (Ok(config), Ok(sequence)) => {
-                let bundle = config.relationships[0].bootstrap.as_ref().unwrap();
+                let bundle = config.relationships[0].bootstrap_bundle().unwrap();
                 assert_eq!((bundle.authorities().len(), bundle.sequence()), (1, sequence), "{name}");
             }
             (Err(errors), Err(expected)) => assert!(errors.to_string().contains(expected), "{name}: {errors}"),

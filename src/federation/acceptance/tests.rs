@@ -29,14 +29,16 @@ impl Story {
         let trust_domain: TrustDomain = "b.example".parse().unwrap();
         let endpoint = BundleEndpoint {
             url: "https://b.example/".parse().unwrap(),
+            fallbacks: Vec::new(),
             profile: EndpointProfile::HttpsWeb { roots: None },
             redirects: 5,
             allow_link_local: false,
+            proxy: None,
         };
         let stored = StoredRelationship {
             trust_domain: trust_domain.clone(),
             incarnation: 1,
-            endpoint: endpoint.parameters(),
+            endpoint: Parameters::of(&endpoint).to_string(),
             last_revision: 0,
             accepted: None,
             held: Vec::new(),
@@ -48,6 +50,7 @@ impl Story {
             endpoint,
             bootstrap: None,
             change_control,
+            two_routes: false,
             key_notice: None,
             maximum_staleness: Some(Duration::from_secs(7 * DAY)),
             poll: PollPolicy::default(),
@@ -68,10 +71,21 @@ impl Story {
 
     /// The document arrives; says what became of it and which keys are trusted then.
     fn offer(&mut self, keys: &str, sequence: impl Into<Option<u64>>) -> String {
-        let document = document(keys, sequence.into());
-        match judge(&self.relationship, &self.known.accepted, &document, &self.owners, self.now) {
+        let url = self.relationship.endpoint.url.to_string();
+        self.offer_at(&url, keys, sequence.into())
+    }
+
+    /// The same at one of several URLs.
+    fn offer_at(&mut self, url: &str, keys: &str, sequence: Option<u64>) -> String {
+        let document = document(keys, sequence);
+        let offered = Offered::alone(&document, url);
+        if self.known.accepted.is_ahead_of(&offered) {
+            self.known = self.known.saw(url, document.bundle());
+            return format!("[{}] behind", self.trusted());
+        }
+        match judge(&self.relationship, &self.known.accepted, &offered, &self.owners, self.now) {
             Ok(judgement) => {
-                self.known = self.known.judged(&document, &judgement, self.now, true);
+                self.known = self.known.judged(&offered, &judgement, self.now, true);
                 let hold = judgement.hold.map(|hold| format!(" {}", hold.code())).unwrap_or_default();
                 let age = if self.known.progress.confirmed == Some(self.now) { "" } else { " aged" };
                 format!("[{}]{hold}{age}", self.trusted())
@@ -83,8 +97,7 @@ impl Story {
     fn approve(&mut self, keys: &str, sequence: impl Into<Option<u64>>) -> String {
         let digest = digest(document(keys, sequence.into()).bundle());
         let held = self.known.held.iter().find(|held| held.digest == digest).expect("document is held").clone();
-        let parameters = self.relationship.endpoint.parameters();
-        self.known = self.known.approved(&held, held.bundle.authorities().clone(), &parameters, self.now);
+        self.known = self.known.approved(&held, held.bundle.authorities().clone(), self.now);
         format!("[{}]", self.trusted())
     }
 
@@ -161,6 +174,7 @@ fn seq_02_05_12_the_same_keys_are_no_news_and_unnumbered_bundles_follow_the_late
 fn seq_06_the_same_number_with_other_keys_is_accepted_and_reported() {
     let mut story = tell(ChangeControl::Automatic, &[(0, "ab", Some(8), "[ab]")]);
     let offered = document("abc", Some(8));
+    let offered = Offered::alone(&offered, "https://b.example/");
     let judged = judge(&story.relationship, &story.known.accepted, &offered, &story.owners, story.now).unwrap();
     assert!(judged.sequence_reused && judged.accept.is_some());
     assert_eq!(story.offer("abc", Some(8)), "[abc]");
@@ -231,10 +245,57 @@ fn seq_07_after_a_reset_what_was_revoked_before_it_does_not_come_back_under_its_
 fn rel_10_an_endpoint_that_only_moved_is_not_barred_by_its_own_approval() {
     let mut story = tell(ChangeControl::Automatic, &[(0, "a", Some(1), "[a]")]);
     story.relationship.endpoint.url = "https://elsewhere.example/".parse().unwrap();
-    story.known = story.known.clone().under(&story.relationship.endpoint.parameters());
+    story.known = story.known.clone().under(Parameters::of(&story.relationship.endpoint));
     assert_eq!(story.wait(300).offer("a", Some(1)), "[a] endpoint-changed aged");
     assert_eq!(story.approve("a", Some(1)), "[a]");
     assert_eq!(story.wait(300).offer("a", Some(1)), "[a]");
+}
+
+/// Replays `(URL, keys, sequence, expected)` at the URLs 1 to 3, of which 1 and 2 are configured from the start.
+fn tell_at(steps: &[(&str, &str, Option<u64>, &str)]) {
+    let mut story = Story::under(ChangeControl::Automatic);
+    let url = |name: &str| format!("https://{name}.example/");
+    story.relationship.endpoint.url = url("1").parse().unwrap();
+    for added in ["2", "3"] {
+        story.relationship.endpoint.fallbacks.push(url(added).parse().unwrap());
+        story.known = story.known.clone().under(Parameters::of(&story.relationship.endpoint));
+        if added == "2" {
+            assert_eq!(story.offer("a", Some(1)), "[a]");
+        }
+    }
+    for (at, (name, keys, sequence, expected)) in steps.iter().enumerate() {
+        assert_eq!(story.wait(300).offer_at(&url(name), keys, *sequence), *expected, "step {at}: {keys} {sequence:?}");
+    }
+}
+
+#[test]
+fn rel_10_a_known_url_stands_in_for_another_and_an_added_one_once_it_agrees() {
+    tell_at(&[
+        ("2", "a", Some(9), "[a]"),
+        ("1", "ab", Some(2), "[ab]"),
+        ("3", "abc", Some(3), "[ab] endpoint-changed aged"),
+        ("3", "ab", Some(3), "[ab]"),
+        ("3", "abc", Some(4), "[abc]"),
+        ("1", "abc", Some(4), "[abc]"),
+    ]);
+}
+
+#[test]
+fn seq_04_06_urls_that_lag_are_no_alarm_and_urls_that_disagree_are() {
+    tell_at(&[
+        ("2", "ab", Some(2), "[ab]"),
+        ("1", "a", Some(1), "[ab] behind"),
+        ("3", "a", Some(1), "[ab] behind"),
+        ("2", "a", Some(1), "[ab] sequence-rollback aged"),
+        ("2", "a", Some(1), "[ab] sequence-rollback aged"),
+        ("1", "ac", Some(1), "[ab] sequence-rollback aged"),
+        ("1", "ac", Some(2), "[a] endpoints-disagree aged"),
+        ("3", "a", Some(2), "[a] aged"),
+        ("2", "abc", Some(2), "[a] bundle-replayed aged"),
+        ("1", "ab", Some(2), "[a] bundle-replayed aged"),
+        ("1", "abcd", Some(3), "[abcd]"),
+        ("2", "abc", Some(3), "[abc] aged"),
+    ]);
 }
 
 #[test]
@@ -368,7 +429,7 @@ fn bypasses_of_overlapping_are_held() {
 fn rel_10_the_first_document_of_a_changed_endpoint_is_held() {
     let mut story = tell(ChangeControl::Automatic, &[(0, "a", Some(1), "[a]")]);
     story.relationship.endpoint.url = "https://elsewhere.example/".parse().unwrap();
-    story.known = story.known.clone().under(&story.relationship.endpoint.parameters());
+    story.known = story.known.clone().under(Parameters::of(&story.relationship.endpoint));
     assert_eq!(story.wait(300).offer("ab", Some(2)), "[a] endpoint-changed aged");
     assert_eq!(story.wait(300).offer("ab", Some(2)), "[a] endpoint-changed aged");
     assert_eq!(story.approve("ab", Some(2)), "[ab]");
@@ -421,7 +482,8 @@ fn bnd_26_a_certificate_of_another_domain_refuses_the_document() {
         let bundle = Bundle::new("b.example".parse().unwrap(), [ca].into_iter().collect(), None, None);
         let document = BundleDocument::parse(bundle.trust_domain(), &render(&bundle, WitAuthorities::Omit)).unwrap();
         let story = Story::under(ChangeControl::Automatic);
-        let judged = judge(&story.relationship, &story.known.accepted, &document, &story.owners, story.now);
+        let offered = Offered::alone(&document, "https://b.example/");
+        let judged = judge(&story.relationship, &story.known.accepted, &offered, &story.owners, story.now);
         assert_eq!(judged.err().map(|refusal| refusal.code()), refused.then_some("mis-wired"), "{uri}");
     }
 }

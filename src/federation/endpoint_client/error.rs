@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::federation::relationship::EndpointUrlError;
+use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -21,6 +22,25 @@ pub(crate) enum FetchError {
     NoBundle {
         /// The domain of the endpoint's ID.
         trust_domain: TrustDomain,
+    },
+    /// The domain in which the endpoint is can't vouch for anybody at this time.
+    #[error(
+        "trust domain {trust_domain}, in which the endpoint is, proves nothing at this time ({state}); polls go on once it does"
+    )]
+    HostNotTrusted {
+        /// The domain of the endpoint's ID.
+        trust_domain: TrustDomain,
+        /// The code of what is wrong with it.
+        state: &'static str,
+    },
+    /// Nothing to authenticate a pinned endpoint with.
+    #[error(
+        "neither the TLS handshake nor the document has the CA certificate sha256:{pin}; compare pinned_authority with \
+         the peer's operator"
+    )]
+    PinnedAuthorityMissing {
+        /// The configured digest.
+        pin: Fingerprint,
     },
     /// Nothing to authenticate an `https_web` endpoint with.
     #[error("there are no root certificates; install the system's, or configure the endpoint's CA")]
@@ -49,6 +69,16 @@ pub(crate) enum FetchError {
         /// Host of the URL.
         host: String,
         /// What the system said.
+        detail: String,
+    },
+    /// The proxy is not there, or does not let us through.
+    #[error("proxy {proxy} does not connect us to {host}: {detail}")]
+    ProxyFailed {
+        /// The configured proxy.
+        proxy: String,
+        /// Host of the URL.
+        host: String,
+        /// What it said, or the system.
         detail: String,
     },
     /// Too slow (FEC-26).
@@ -163,10 +193,13 @@ impl FetchError {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NoBundle { .. } => "no-endpoint-bundle",
+            Self::HostNotTrusted { .. } => "endpoint-host-untrusted",
+            Self::PinnedAuthorityMissing { .. } => "pinned-authority-missing",
             Self::NoRoots => "no-roots",
             Self::NameNotResolved { .. } => "name-not-resolved",
             Self::AddressRefused { .. } => "address-refused",
             Self::ConnectFailed { .. } => "connect-failed",
+            Self::ProxyFailed { .. } => "proxy-failed",
             Self::TimedOut { .. } => "timed-out",
             Self::TlsFailed { .. } => "tls-failed",
             Self::CertificateRejected { .. } => "certificate-rejected",

@@ -22,8 +22,15 @@ impl EndpointClient {
     ) -> Result<Vec<u8>, FetchError> {
         let profile = EndpointProfile::HttpsWeb { roots };
         let authentication = self.authentication(&profile, None)?;
-        let endpoint = BundleEndpoint { url: url.clone(), profile, redirects: REDIRECTS, allow_link_local: false };
-        match self.fetch(&Request { endpoint: &endpoint, authentication, etag: None, bearer }).await.1 {
+        let endpoint = BundleEndpoint {
+            url: url.clone(),
+            fallbacks: Vec::new(),
+            profile,
+            proxy: None,
+            redirects: REDIRECTS,
+            allow_link_local: false,
+        };
+        match self.fetch(&Request { endpoint: &endpoint, url, authentication, etag: None, bearer }).await.1 {
             Ok(Body::Document { bytes, .. }) => Ok(bytes),
             Ok(Body::NotModified) => Err(FetchError::NotModifiedUnasked),
             Err(error) => Err(without_profile(error)),

@@ -9,6 +9,7 @@ use reqwest::{Response, StatusCode};
 use rustls::pki_types::UnixTime;
 use tokio::time::Instant;
 
+use crate::federation::proxy::ProxyUrl;
 use crate::federation::relationship::EndpointUrl;
 use crate::spiffe::public_key::Fingerprint;
 
@@ -17,7 +18,7 @@ use super::error::{FetchError, escaped, root_cause};
 use super::get::Bearer;
 use super::record::Shown;
 use super::refusal::Attempt;
-use super::resolve::Reachable;
+use super::resolve::{Reachable, literal};
 use super::tls::Authentication;
 use super::{Body, EndpointClient, FetchRecord};
 
@@ -25,6 +26,7 @@ use super::{Body, EndpointClient, FetchRecord};
 pub(super) struct Hop<'a> {
     pub(super) client: &'a EndpointClient,
     pub(super) url: &'a EndpointUrl,
+    pub(super) proxy: Option<&'a ProxyUrl>,
     pub(super) authentication: &'a Authentication,
     pub(super) etag: Option<&'a str>,
     pub(super) bearer: Option<&'a Bearer>,
@@ -42,7 +44,15 @@ impl Hop<'_> {
     pub(super) async fn fetch(&self, record: &mut FetchRecord) -> Result<Answered, FetchError> {
         let started = Instant::now();
         let names = self.client.names.as_ref();
-        let addresses = self.reachable.addresses(self.url, names, self.client.limits.connect).await?;
+        let addresses = match self.proxy {
+            None => self.reachable.addresses(self.url.as_url(), names, self.client.limits.connect).await?,
+            // The proxy finds the endpoint's address; ours is only to find the proxy's.
+            Some(proxy) => {
+                self.reachable.permits_literal(self.url.as_url())?;
+                let reachable = Reachable { configured: None, ..self.reachable };
+                reachable.addresses(proxy.as_url(), names, self.client.limits.connect).await?
+            }
+        };
         record.address = addresses.first().copied();
         let left = self.client.limits.connect.saturating_sub(started.elapsed());
         let response = self.send(&addresses, left, record).await?;
@@ -56,7 +66,11 @@ impl Hop<'_> {
             StatusCode::NOT_MODIFIED => Err(FetchError::NotModifiedUnasked),
             status => match (REDIRECTS.contains(&status), response.headers().get(LOCATION), record.address) {
                 (true, Some(location), Some(address)) => {
-                    Ok(Answered::Redirect { location: location.as_bytes().to_vec(), reach: reach(address.ip()) })
+                    let here = match self.proxy {
+                        None => reach(address.ip()),
+                        Some(_) => literal(self.url.as_url()).map_or(Reach::Public, reach),
+                    };
+                    Ok(Answered::Redirect { location: location.as_bytes().to_vec(), reach: here })
                 }
                 _ => Err(FetchError::UnexpectedStatus { status: status.as_u16() }),
             },
@@ -72,7 +86,9 @@ impl Hop<'_> {
         record: &mut FetchRecord,
     ) -> Result<Response, FetchError> {
         let connection = self.authentication.connection(self.client.clock.clone())?;
-        let host = self.url.as_url().host_str().unwrap_or("");
+        let connected = self.proxy.map_or(self.url.as_url(), ProxyUrl::as_url);
+        let host = connected.host_str().unwrap_or("");
+        let proxy = self.proxy.map(|proxy| reqwest::Proxy::https(proxy.as_url().clone()).expect("the URL is checked"));
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(connection.config)
             .resolve_to_addrs(host, addresses)
@@ -81,12 +97,16 @@ impl Hop<'_> {
             .retry(reqwest::retry::never())
             .pool_max_idle_per_host(0)
             .https_only(true)
-            .no_proxy()
             .gzip(true)
             .no_brotli()
             .no_deflate()
             .no_zstd()
             .user_agent(USER_AGENT)
+            // Never one of the environment (FEC-27).
+            .no_proxy();
+        let client = proxy
+            .into_iter()
+            .fold(client, reqwest::ClientBuilder::proxy)
             .build()
             .expect("the configuration is of reqwest's own rustls, and the name is a header value");
         let request = client.get(self.url.as_url().clone());
@@ -98,7 +118,8 @@ impl Hop<'_> {
         record.peer = leaf.map(|leaf| format!("sha256:{}", leaf.fingerprint));
         let tls_version = connection.verifier.tls_version();
         record.shown = leaf.map(|leaf| Shown { leaf: leaf.clone(), tls_version });
-        let attempt = Attempt { url: self.url, authentication: self.authentication, leaf, connect_limit };
+        let attempt =
+            Attempt { url: self.url, proxy: self.proxy, authentication: self.authentication, leaf, connect_limit };
         let response = sent.map_err(|error| attempt.explain(&error))?;
         if let Authentication::Spiffe { endpoint_id, .. } = self.authentication {
             record.peer = Some(endpoint_id.to_string());

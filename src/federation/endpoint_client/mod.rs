@@ -4,6 +4,7 @@ mod address;
 mod error;
 mod get;
 mod hop;
+mod pin;
 mod record;
 mod refusal;
 mod resolve;
@@ -25,6 +26,7 @@ use crate::verify::snapshot::DomainTrust;
 
 pub(crate) use self::error::{FetchError, escaped, root_cause};
 pub(crate) use self::get::Bearer;
+pub(crate) use self::pin::{PinnedAuthority, Proof};
 pub(crate) use self::record::{FetchRecord, Shown};
 pub(crate) use self::tls::Authentication;
 
@@ -70,7 +72,7 @@ impl EndpointClient {
     /// Fetches once, within the total limit. The record is filled as far as the fetch got.
     pub(crate) async fn fetch(&self, request: &Request<'_>) -> (FetchRecord, Result<Body, FetchError>) {
         let started = Instant::now();
-        let mut record = FetchRecord::new(&request.endpoint.url);
+        let mut record = FetchRecord::new(request.url);
         let result = match timeout(self.limits.total, self.follow(request, &mut record)).await {
             Ok(result) => result,
             Err(_) => Err(FetchError::TimedOut { stage: record.stage(), limit: self.limits.total }),
@@ -81,14 +83,22 @@ impl EndpointClient {
 
     /// From the configured URL (FEC-18) along redirects to an answer.
     async fn follow(&self, request: &Request<'_>, record: &mut FetchRecord) -> Result<Body, FetchError> {
-        let mut visited = vec![request.endpoint.url.clone()];
+        let mut visited = vec![request.url.clone()];
+        record.proxy = request.endpoint.proxy.as_ref().map(ToString::to_string);
         let mut reachable = Reachable { configured: None, allow_link_local: request.endpoint.allow_link_local };
         loop {
             let url = &visited[visited.len() - 1];
             record.enter(url);
-            let (authentication, etag) = (&request.authentication, request.etag);
             let bearer = request.bearer.filter(|_| url.as_url().origin() == request.endpoint.url.as_url().origin());
-            let hop = Hop { client: self, url, authentication, etag, bearer, reachable };
+            let hop = Hop {
+                client: self,
+                url,
+                proxy: request.endpoint.proxy.as_ref(),
+                authentication: &request.authentication,
+                etag: request.etag,
+                bearer,
+                reachable,
+            };
             match hop.fetch(record).await? {
                 Answered::Body(body) => return Ok(body),
                 Answered::Redirect { location, reach } => {
@@ -121,8 +131,10 @@ impl Default for ClientLimits {
 /// One fetch to make.
 #[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
-    /// Where.
+    /// On what terms.
     pub(crate) endpoint: &'a BundleEndpoint,
+    /// Which of its URLs.
+    pub(crate) url: &'a EndpointUrl,
     /// How it proves itself; see [`EndpointClient::authentication`].
     pub(crate) authentication: Authentication,
     /// Entity tag of the document that we hold, for a conditional request.

@@ -14,9 +14,11 @@ use super::error::Stage;
 pub(crate) struct FetchRecord {
     /// The configured URL.
     pub(crate) url: String,
+    /// What it was reached through.
+    pub(crate) proxy: Option<String>,
     /// The URL of the last hop.
     pub(crate) final_url: String,
-    /// Address of the last hop: the connected one, or the first that was tried.
+    /// Address of the last hop, or of the proxy: the connected one, or the first that was tried.
     pub(crate) address: Option<SocketAddr>,
     /// Who answered: its SPIFFE ID once that is authenticated, else `sha256:` and the fingerprint of the
     /// certificate it showed.
@@ -51,6 +53,7 @@ impl FetchRecord {
     pub(super) fn new(url: &EndpointUrl) -> Self {
         Self {
             url: url.to_string(),
+            proxy: None,
             final_url: url.to_string(),
             address: None,
             peer: None,

@@ -1,10 +1,12 @@
 //! From what the libraries say to what an operator can act on.
 
+use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::{CertificateError, Error as TlsError, OtherError};
 
+use crate::federation::proxy::ProxyUrl;
 use crate::federation::relationship::EndpointUrl;
 use crate::verify::presented::PresentedLeaf;
 use crate::verify::rejection::Rejection;
@@ -15,6 +17,7 @@ use super::tls::Authentication;
 /// One attempt to get an answer, for telling why there was none.
 pub(super) struct Attempt<'a> {
     pub(super) url: &'a EndpointUrl,
+    pub(super) proxy: Option<&'a ProxyUrl>,
     pub(super) authentication: &'a Authentication,
     pub(super) leaf: Option<&'a PresentedLeaf>,
     pub(super) connect_limit: Duration,
@@ -27,6 +30,11 @@ impl Attempt<'_> {
         match tls {
             _ if error.is_timeout() => FetchError::TimedOut { stage: Stage::Connecting, limit: self.connect_limit },
             Some(TlsError::InvalidCertificate(reason)) => self.rejected(reason),
+            None if causes(error).any(is_of_tunnel) => FetchError::ProxyFailed {
+                proxy: self.proxy.map(ToString::to_string).unwrap_or_default(),
+                host: self.host(),
+                detail: root_cause(error),
+            },
             Some(other) => FetchError::TlsFailed { host: self.host(), detail: escaped(&other.to_string()) },
             None if error.is_connect() => FetchError::ConnectFailed { host: self.host(), detail: root_cause(error) },
             None => FetchError::BadResponse { host: self.host(), detail: root_cause(error) },
@@ -67,6 +75,11 @@ impl Attempt<'_> {
     fn host(&self) -> String {
         escaped(self.url.as_url().host_str().unwrap_or(""))
     }
+}
+
+/// The library keeps the type of what a proxy refuses to itself.
+fn is_of_tunnel(cause: &(dyn StdError + 'static)) -> bool {
+    cause.to_string().starts_with("tunnel error: ")
 }
 
 /// Stable code and words for a refused certificate.

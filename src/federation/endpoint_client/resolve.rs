@@ -6,9 +6,7 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
-use url::Host;
-
-use crate::federation::relationship::EndpointUrl;
+use url::{Host, Url};
 
 use super::address::{AddressRefusal, Reach, permitted};
 use super::error::{FetchError, Stage, escaped, root_cause};
@@ -42,16 +40,15 @@ impl Reachable {
     /// A host that is an address is judged like a name that resolves to it.
     pub(super) async fn addresses(
         &self,
-        url: &EndpointUrl,
+        url: &Url,
         names: &dyn Resolve,
         limit: Duration,
     ) -> Result<Vec<SocketAddr>, FetchError> {
-        let port = url.as_url().port_or_known_default().unwrap_or(443);
-        let found = match url.as_url().host() {
-            Some(Host::Ipv4(address)) => vec![address.into()],
-            Some(Host::Ipv6(address)) => vec![address.into()],
-            Some(Host::Domain(name)) => look_up(name, names, limit).await?,
-            None => Vec::new(),
+        let port = url.port_or_known_default().unwrap_or(443);
+        let found = match (literal(url), url.host()) {
+            (Some(address), _) => vec![address],
+            (None, Some(Host::Domain(name))) => look_up(name, names, limit).await?,
+            (None, _) => Vec::new(),
         };
         let mut refused = None;
         let mut addresses = Vec::new();
@@ -63,10 +60,26 @@ impl Reachable {
         }
         if addresses.is_empty() { Err(none_left(url, refused)) } else { Ok(addresses) }
     }
+
+    /// Judges the host of a URL that a proxy connects us to, if it is an address: where a name leads, only the proxy
+    /// knows.
+    pub(super) fn permits_literal(&self, url: &Url) -> Result<(), FetchError> {
+        let refused = |address| Some((address, permitted(address, self.configured, self.allow_link_local).err()?));
+        literal(url).and_then(refused).map_or(Ok(()), |refused| Err(none_left(url, Some(refused))))
+    }
 }
 
-fn none_left(url: &EndpointUrl, refused: Option<(IpAddr, AddressRefusal)>) -> FetchError {
-    let host = escaped(url.as_url().host_str().unwrap_or(""));
+/// The address that a host is, if it is one.
+pub(super) fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+        Host::Domain(_) => None,
+    }
+}
+
+fn none_left(url: &Url, refused: Option<(IpAddr, AddressRefusal)>) -> FetchError {
+    let host = escaped(url.host_str().unwrap_or(""));
     match refused {
         Some((address, reason)) => FetchError::AddressRefused { host, address, reason },
         None => FetchError::NameNotResolved { host, detail: "it has no address".into() },

@@ -3,6 +3,7 @@
 mod authentication;
 mod bodies;
 mod get;
+mod proxies;
 mod redirects;
 
 use std::collections::HashMap;
@@ -46,7 +47,8 @@ impl Fetch {
     fn new(peer: &Peer, profile: EndpointProfile, trust: Option<DomainTrust>) -> Self {
         let url = peer.url("localhost", "/").parse().unwrap();
         let client = EndpointClient::new(limits(), roots(&[]), Arc::new(DefaultTimeProvider));
-        let endpoint = BundleEndpoint { url, profile, redirects: 5, allow_link_local: false };
+        let endpoint =
+            BundleEndpoint { url, fallbacks: Vec::new(), profile, redirects: 5, allow_link_local: false, proxy: None };
         let fetch = Self { client, endpoint, trust };
         fetch.knowing(&[("localhost", "127.0.0.1")])
     }
@@ -70,7 +72,8 @@ impl Fetch {
 
     async fn run_with(&self, etag: Option<&str>) -> (FetchRecord, Result<Body, FetchError>) {
         let authentication = self.client.authentication(&self.endpoint.profile, self.trust.as_ref()).unwrap();
-        self.client.fetch(&Request { endpoint: &self.endpoint, authentication, etag, bearer: None }).await
+        let url = &self.endpoint.url;
+        self.client.fetch(&Request { endpoint: &self.endpoint, url, authentication, etag, bearer: None }).await
     }
 
     async fn error(&self) -> FetchError {

@@ -3,6 +3,7 @@ use crate::federation::acceptance::judge;
 use crate::federation::ownership::KeyOwners;
 use crate::federation::relationship::{BundleEndpoint, ChangeControl, PollPolicy};
 use crate::spiffe::authority::Authority;
+use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::render::{WitAuthorities, render};
 use crate::spiffe::fixtures::FIXTURES;
 use crate::verify::policy::Policy;
@@ -23,12 +24,15 @@ fn relationship(profile: EndpointProfile) -> FederationRelationship {
         trust_domain: domain(),
         endpoint: BundleEndpoint {
             url: "https://b.example/".parse().unwrap(),
+            fallbacks: Vec::new(),
             profile,
             redirects: 5,
             allow_link_local: false,
+            proxy: None,
         },
         bootstrap: None,
         change_control: ChangeControl::Automatic,
+        two_routes: false,
         key_notice: None,
         maximum_staleness: Some(DAY),
         poll: PollPolicy::default(),
@@ -53,7 +57,7 @@ fn created(last_revision: u64) -> StoredRelationship {
     StoredRelationship {
         trust_domain: domain(),
         incarnation: 1,
-        endpoint: web().endpoint.parameters(),
+        endpoint: Parameters::of(&web().endpoint).to_string(),
         last_revision,
         accepted: None,
         held: Vec::new(),
@@ -68,8 +72,9 @@ fn bundle(authorities: impl IntoIterator<Item = Authority>, sequence: u64) -> Bu
 
 fn served(known: &Known, bundle: &Bundle, now: Timestamp, fresh: bool) -> Known {
     let document = BundleDocument::parse(&domain(), &render(bundle, WitAuthorities::Include)).unwrap();
-    let judgement = judge(&web(), &known.accepted, &document, &KeyOwners::default(), now).unwrap();
-    known.judged(&document, &judgement, now, fresh)
+    let offered = Offered::alone(&document, "https://b.example/");
+    let judgement = judge(&web(), &known.accepted, &offered, &KeyOwners::default(), now).unwrap();
+    known.judged(&offered, &judgement, now, fresh)
 }
 
 /// As the store has it after `known` was written, with another text for its progress.

@@ -1,15 +1,23 @@
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use proptest::prelude::*;
 use rustls::RootCertStore;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use tokio::sync::{oneshot, watch};
 
+use super::two_routes::Served;
 use super::*;
-use crate::federation::endpoint_client::ClientLimits;
+use crate::federation::acceptance::Offered;
+use crate::federation::endpoint_client::{ClientLimits, FetchRecord};
+use crate::federation::outcome::PollError;
+use crate::federation::parameters::Parameters;
 use crate::federation::pollers::{Handles, Pollers, Relationships};
 use crate::federation::relationship::{BundleEndpoint, ChangeControl, EndpointProfile, PollPolicy};
+use crate::federation::trust_feed::Trusted;
 use crate::spiffe::bundle::Bundle;
+use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::render::{WitAuthorities, digest, render};
 use crate::spiffe::fixtures::FIXTURES;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -18,6 +26,8 @@ use crate::verify::policy::Policy;
 
 const NOW: u64 = 1_800_000_000;
 const STALENESS: u64 = 3_600;
+const FIRST: &str = "https://b.example/";
+const SECOND: &str = "https://2.example/";
 
 /// Wall time in Unix seconds, which tests set.
 #[derive(Debug)]
@@ -53,16 +63,19 @@ impl Bench {
         });
         let endpoint = BundleEndpoint {
             url: "https://b.example/".parse().unwrap(),
+            fallbacks: Vec::new(),
             profile: EndpointProfile::HttpsWeb { roots: None },
             redirects: 0,
             allow_link_local: false,
+            proxy: None,
         };
-        let created = shared.store.create(&trust_domain, &endpoint.parameters()).await.unwrap();
+        let created = shared.store.create(&trust_domain, &Parameters::of(&endpoint).to_string()).await.unwrap();
         let relationship = Arc::new(FederationRelationship {
             trust_domain,
             endpoint,
             bootstrap: None,
             change_control: ChangeControl::Automatic,
+            two_routes: false,
             key_notice: None,
             maximum_staleness: Some(Duration::from_secs(STALENESS)),
             poll: PollPolicy::default(),
@@ -76,22 +89,37 @@ impl Bench {
         Self { hand, shared, orders, poller }
     }
 
+    /// With a second URL, where new keys have to be too.
+    async fn with_two_routes() -> Self {
+        let mut bench = Self::new().await;
+        let mut relationship = FederationRelationship::clone(&bench.poller.relationship);
+        relationship.two_routes = true;
+        relationship.endpoint.fallbacks.push(SECOND.parse().unwrap());
+        bench.poller.known = bench.poller.known.clone().under(Parameters::of(&relationship.endpoint));
+        bench.poller.relationship = Arc::new(relationship);
+        bench
+    }
+
+    /// Both URLs answer with CA certificates of these fixtures; says which are trusted then.
+    async fn serve_both(&mut self, first: (u64, &BTreeSet<usize>), second: (u64, &BTreeSet<usize>)) -> BTreeSet<usize> {
+        let domain = &self.poller.relationship.trust_domain;
+        let [first, second] = [(FIRST, first), (SECOND, second)].map(|(url, (sequence, keys))| {
+            let authorities = keys.iter().map(|key| FIXTURES[*key].x509()).collect();
+            let bundle = Bundle::new(domain.clone(), authorities, Some(sequence), None);
+            let document = BundleDocument::parse(domain, &render(&bundle, WitAuthorities::Omit)).unwrap();
+            Served { record: FetchRecord { url: url.into(), ..record() }, document }
+        });
+        drop(self.poller.judge_both(&first, &second).await);
+        let trusted = self.poller.known.accepted.authorities.clone().unwrap_or_default();
+        (0..5).filter(|key| trusted.contains(&FIXTURES[*key].x509().id())).collect()
+    }
+
     async fn serve(&mut self, sequence: u64, fixture: usize) -> Result<&'static str, PollError> {
-        let record = FetchRecord {
-            url: String::new(),
-            final_url: String::new(),
-            address: None,
-            peer: None,
-            shown: None,
-            visited: Vec::new(),
-            status: Some(200),
-            bytes: 0,
-            digest: None,
-            age: None,
-            clock_ahead: None,
-            elapsed: Duration::ZERO,
-        };
-        let outcome = self.poller.consider(&record, &document(sequence, fixture), Some("\"e\"".into())).await;
+        let record = record();
+        let document =
+            BundleDocument::parse(&self.poller.relationship.trust_domain, &document(sequence, fixture)).unwrap();
+        let outcome =
+            self.poller.consider(&record, &Offered::alone(&document, &record.url), Some("\"e\"".into())).await;
         outcome.map(|outcome| outcome.code())
     }
 
@@ -113,6 +141,25 @@ impl Bench {
         let domain = &self.poller.relationship.trust_domain;
         let commit = known.commit(&next, domain, Origin::Operator, Timestamp::from_secs(NOW));
         self.shared.store.commit(&commit).await.unwrap();
+    }
+}
+
+/// A fetch that brought something.
+fn record() -> FetchRecord {
+    FetchRecord {
+        url: "https://b.example/".into(),
+        proxy: None,
+        final_url: String::new(),
+        address: None,
+        peer: None,
+        shown: None,
+        visited: Vec::new(),
+        status: Some(200),
+        bytes: 0,
+        digest: None,
+        age: None,
+        clock_ahead: None,
+        elapsed: Duration::ZERO,
     }
 }
 
@@ -233,7 +280,8 @@ async fn an_entity_tag_counts_only_for_a_document_that_brought_nothing_new() {
         [(2, 1, None), (2, 1, Some("\"e\"")), (1, 2, None), (2, 1, Some("\"e\"")), (3, 2, None)]
     {
         bench.serve(sequence, fixture).await.unwrap();
-        assert_eq!(bench.poller.etag.as_deref(), expected, "{sequence} {fixture}");
+        let tag = bench.poller.etags.values().next().map(|etag| etag.tag.as_str());
+        assert_eq!(tag, expected, "{sequence} {fixture}");
     }
 }
 
@@ -248,6 +296,29 @@ async fn fec_21_what_is_stored_is_what_is_known() {
         known.progress.memory = known.accepted.memory.clone();
         assert_eq!(Known::restore(stored, &history), known, "{sequence} {fixture}");
     }
+}
+
+#[tokio::test]
+async fn fec_12_the_end_of_the_host_is_the_end_of_polling() {
+    let mut bench = Bench::new().await;
+    let hub: TrustDomain = "hub.example".parse().unwrap();
+    let mut relationship = FederationRelationship::clone(&bench.poller.relationship);
+    relationship.endpoint.profile =
+        EndpointProfile::HttpsSpiffe { endpoint_id: "spiffe://hub.example/e".parse().unwrap() };
+    bench.poller.relationship = Arc::new(relationship);
+    let code = |bench: &Bench| bench.poller.proof().err().map(|error| error.code());
+    assert_eq!(code(&bench), Some("no-endpoint-bundle"));
+    let bundle = Bundle::new(hub.clone(), [FIXTURES[1].x509()].into_iter().collect(), Some(1), None);
+    let until = Some(Timestamp::from_secs(NOW + 10));
+    let trusted =
+        Trusted { bundle: Arc::new(bundle), revision: 1, via: None, until, since: vec![Timestamp::from_secs(NOW)] };
+    bench.shared.feed.begin(&hub, Arc::default(), Some(trusted));
+    assert_eq!(code(&bench), None);
+    bench.hand.0.store(NOW + 10, Ordering::Relaxed);
+    assert_eq!(code(&bench), Some("endpoint-host-untrusted"));
+    bench.hand.0.store(NOW, Ordering::Relaxed);
+    bench.shared.feed.remove(&hub);
+    assert_eq!(code(&bench), Some("no-endpoint-bundle"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,4 +361,42 @@ async fn bnd_20_accepting_a_document_of_foreign_keys_does_not_empty_the_domain()
     let refusal = bench.poller.approve(digest(&bundle(2, 2))).await;
     assert!(matches!(refusal, Err(OrderError::NothingUsable)), "{refusal:?}");
     assert_eq!(*bench.poller.known.bundle.clone().unwrap(), bundle(1, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The first or the second URL is honest: its number rises with each document. The other one is in hostile hands.
+    #[test]
+    fn of_two_routes_one_alone_brings_no_key_and_keeps_none_alive(
+        polls in prop::collection::vec(
+            (
+                prop::collection::btree_set(0usize..5, 1..4),
+                prop_oneof![4 => 0u64..12, 1 => Just(1 << 50), 1 => Just(u64::MAX)],
+                prop::collection::btree_set(0usize..5, 0..5),
+            ),
+            1..10,
+        ),
+        honest_is_first: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut bench = Bench::with_two_routes().await;
+            let start = BTreeSet::from([0, 1]);
+            let mut trusted = bench.serve_both((1, &start), (1, &start)).await;
+            prop_assert_eq!(&trusted, &start);
+            for (at, (keys, sequence, theirs)) in (2u64..).zip(&polls) {
+                let before = trusted;
+                trusted = match honest_is_first {
+                    true => bench.serve_both((at, keys), (*sequence, theirs)).await,
+                    false => bench.serve_both((*sequence, theirs), (at, keys)).await,
+                };
+                prop_assert!(trusted.iter().all(|key| before.contains(key) || (keys.contains(key) && theirs.contains(key))));
+                // A type that the two together leave without a key is another matter (BND-04).
+                let survives = before.iter().any(|key| keys.contains(key) && theirs.contains(key));
+                prop_assert!(!survives || trusted.is_subset(keys), "{:?} of {:?}", trusted, keys);
+            }
+            Ok(())
+        })?;
+    }
 }

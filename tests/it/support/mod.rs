@@ -7,6 +7,7 @@ pub(crate) mod answer;
 pub(crate) mod ca;
 pub(crate) mod jwks;
 pub(crate) mod peer;
+pub(crate) mod proxy;
 
 /// Installs the one crypto provider; every test that touches TLS begins with it.
 pub(crate) fn install_crypto() {

@@ -52,8 +52,8 @@ impl Life {
     async fn begin(control: ChangeControl) -> Self {
         let mut story = Story::under(control);
         let store = store::open("memory:", &"own.example".parse().unwrap()).await.unwrap();
-        let parameters = story.relationship.endpoint.parameters();
-        let created = store.create(&story.relationship.trust_domain, &parameters).await.unwrap();
+        let parameters = Parameters::of(&story.relationship.endpoint);
+        let created = store.create(&story.relationship.trust_domain, &parameters.to_string()).await.unwrap();
         story.known = Known::begin(created);
         Self { story, store, approved: BTreeSet::new() }
     }
@@ -70,8 +70,7 @@ impl Life {
             Event::Wait(seconds) => drop(self.story.wait(*seconds)),
             Event::Move(to) => {
                 self.story.relationship.endpoint.url = format!("https://b.example/{to}").parse().unwrap();
-                let parameters = self.story.relationship.endpoint.parameters();
-                self.story.known = before.clone().under(&parameters);
+                self.story.known = before.clone().under(Parameters::of(&self.story.relationship.endpoint));
             }
             Event::Claim(keys) => {
                 let authorities: Authorities = keys.chars().map(key).collect();
@@ -93,13 +92,11 @@ impl Life {
 
     fn offer(&mut self, keys: &str, sequence: Option<u64>, fresh: bool) {
         let Story { relationship, known, owners, now } = &self.story;
-        let offered = document(keys, sequence);
+        let (document, url) = (document(keys, sequence), relationship.endpoint.url.to_string());
+        let offered = Offered::alone(&document, &url);
         let Ok(judgement) = judge(relationship, &known.accepted, &offered, owners, *now) else { return };
-        let mut next = known.judged(&offered, &judgement, *now, fresh);
-        if known.bundle.is_none() {
-            next.endpoint = relationship.endpoint.parameters();
-        }
-        let served = offered.bundle().authorities();
+        let next = known.judged(&offered, &judgement, *now, fresh);
+        let served = document.bundle().authorities();
         if next.progress.confirmed != known.progress.confirmed {
             let accepted = next.accepted.authorities.as_ref().unwrap();
             assert!(fresh, "a cached answer made the bundle younger");
@@ -122,12 +119,12 @@ impl Life {
         let Some(held) = self.story.known.held.get(at).cloned() else { return };
         let domain = &self.story.relationship.trust_domain;
         let usable = held.bundle.retain(|one| self.story.owners.other_owner(domain, one).is_none());
-        let parameters = self.story.relationship.endpoint.parameters();
         self.approved.extend(usable.authorities().ids().cloned());
         let known = &self.story.known;
-        self.story.known = known.approved(&held, usable.authorities().clone(), &parameters, self.story.now);
+        self.story.known = known.approved(&held, usable.authorities().clone(), self.story.now);
         assert!(!self.story.known.accepted.barred.contains(&held.digest), "approved and barred");
-        assert!(!self.story.known.accepted.endpoint_changed);
+        let url = self.story.relationship.endpoint.url.to_string();
+        assert_eq!(self.story.known.accepted.standing(&url), Standing::Known);
     }
 
     /// Writes the step, and what is read again is what is known.
@@ -138,7 +135,7 @@ impl Life {
         self.store.commit(&commit).await.unwrap();
         let stored = self.store.load().await.unwrap().relationships.remove(0);
         let history = self.store.history(&domain, None, 1_000).await.unwrap();
-        let restored = Known::restore(stored, &history).under(&story.relationship.endpoint.parameters());
+        let restored = Known::restore(stored, &history).under(Parameters::of(&story.relationship.endpoint));
         story.known.progress.memory = story.known.accepted.memory.clone();
         assert_eq!(restored, story.known, "a restart changes nothing");
     }
