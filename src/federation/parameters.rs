@@ -126,6 +126,18 @@ mod tests {
     }
 
     #[test]
+    fn fec_13_they_tell_in_whose_domain_the_endpoint_is_that_they_authenticate() {
+        for (text, expected) in [
+            ("https_web https://b/", None),
+            ("https_spiffe spiffe://b.example/e https://b/", Some("b.example")),
+            ("https_spiffe not-an-id https://b/", None),
+            ("", None),
+        ] {
+            assert_eq!(parameters(text).endpoint_domain(), expected.map(|name| name.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
     fn rel_10_a_url_is_known_added_or_in_place_of_all_others() {
         use Standing::{Added, Known, Replaced};
         for (came_by, configured, url, expected) in [

@@ -201,7 +201,7 @@ impl State {
             Some(known) => DomainTrust::clone(known),
             None => {
                 let trust = DomainTrust::new(bundle, *revision).with_policy(policy);
-                via.into_iter().fold(trust, |trust, via| trust.with_via(via.clone()))
+                via.iter().fold(trust, |trust, via| trust.with_via(via.clone()))
             }
         };
         Some(trust.with_trusted_until(until.map(Into::into)))

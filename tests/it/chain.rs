@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::partner::{Partner, Relationship};
 use crate::service::Service;
 use crate::support::answer::Answer;
-use crate::support::ca::Ca;
+use crate::support::ca::{Ca, Identity};
 use crate::support::jwks::document_of;
 use crate::support::peer::Peer;
 
@@ -62,14 +62,27 @@ async fn fec_13_what_another_domains_endpoint_serves_is_filed_under_its_own_name
         );
         service.restart().await;
     }
-    let via = |svid: crate::support::ca::Identity| {
-        let trust = service.trust();
-        let now = service.now();
-        let verified = trust.load().verify_x509(svid.leaf(), &[], comity::Usage::Server, now).unwrap();
-        verified.via.map(|via| via.to_string())
-    };
-    assert_eq!(via(world.b_ca.svid(WEB)).as_deref(), Some("hub.example"));
-    assert_eq!(via(world.hub_ca.svid("spiffe://hub.example/web")), None);
+    assert_eq!(via(&service, &world.b_ca.svid(WEB)).as_deref(), Some("hub.example"));
+    assert_eq!(via(&service, &world.hub_ca.svid("spiffe://hub.example/web")), None);
+}
+
+#[tokio::test]
+async fn fec_13_via_tells_whose_endpoint_the_accepted_bundle_came_from_whatever_is_configured_since() {
+    let world = World::new().await;
+    let mut service = world.federated(world.hub.relationship()).await;
+    let itself = Partner::spiffe("b.example", &world.b_ca).await;
+    itself.publishes(8, &[&world.b_ca]);
+    service.configure([itself.relationship(), world.hub.relationship()]);
+    service.restart().await;
+    assert_eq!(service.refresh("b.example").await["held"][0]["code"], "endpoint-changed");
+    assert_eq!(via(&service, &world.b_ca.svid(WEB)).as_deref(), Some("hub.example"));
+    service.accept_held("b.example").await;
+    assert_eq!(via(&service, &world.b_ca.svid(WEB)), None);
+}
+
+fn via(service: &Service, svid: &Identity) -> Option<String> {
+    let verified = service.trust().load().verify_x509(svid.leaf(), &[], comity::Usage::Server, service.now()).unwrap();
+    verified.via.map(|via| via.to_string())
 }
 
 #[tokio::test]
