@@ -119,7 +119,8 @@ impl<'a> Offered<'a> {
 pub(crate) struct Memory {
     /// Sequence baseline: the number of the latest document that was accepted or confirmed.
     pub(crate) sequence: Option<u64>,
-    /// The highest number that was ever the baseline: an operator may have lowered it since.
+    /// The highest number of a document that changed anything: an operator may have lowered the baseline since, and with
+    /// two routes one alone doesn't raise it.
     pub(crate) highest: Option<u64>,
     /// Contents of the document that had that number.
     pub(crate) contents: Option<Fingerprint>,

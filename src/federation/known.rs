@@ -159,6 +159,8 @@ impl Known {
         }
         if let Some(authorities) = &judgement.accept {
             next.accept(bundle, authorities.clone(), now);
+            // What one of two routes removed stays so under every number up to its own.
+            next.accepted.memory.highest = next.accepted.memory.highest.max(bundle.sequence());
         }
         if judgement.accept.is_some() || (judgement.confirms && judgement.hold.is_none()) {
             let raises = judgement.accept.is_some() || !self.accepted.memory.routes.is_another(offered.url);

@@ -454,3 +454,25 @@ async fn bnd_04_what_one_route_empties_twice_is_empty_whatever_the_other_serves(
         assert_eq!(service.verdict(&ca.svid(WEB)), "domain-revoked", "{other}");
     }
 }
+
+#[tokio::test]
+async fn seq_04_what_one_of_two_routes_removed_does_not_come_back_under_a_lower_number() {
+    let [stays, goes] = [(); 2].map(|()| Ca::of("b.example"));
+    let mirrors = Mirrors::<3>::serving(7, &[&stays, &goes]).await;
+    let service = Service::with([mirrors.relationship(3).with("two_routes", true)]).await;
+    mirrors.serve(0, 9, &[&stays]);
+    service.refresh("b.example").await;
+    assert_eq!(service.verdict(&goes.svid(WEB)), "unknown-authority");
+    mirrors.fail(0);
+    for late in [1, 2] {
+        mirrors.serve(late, 8, &[&stays, &goes]);
+    }
+    let status = service.refresh("b.example").await;
+    assert_eq!(status["held"][0]["code"], "bundle-replayed", "{status:#}");
+    assert_eq!(service.verdict(&goes.svid(WEB)), "unknown-authority");
+    for late in [1, 2] {
+        mirrors.serve(late, 10, &[&stays, &goes]);
+    }
+    service.refresh("b.example").await;
+    assert_eq!(service.verdict(&goes.svid(WEB)), "accepted", "a higher number may bring it back");
+}
