@@ -5,6 +5,7 @@ use actix_web::web::Data;
 use serde::Serialize;
 
 use super::operations::Operations;
+use super::tls::EndpointTls;
 
 /// Whether the service may be sent to, and what is wrong in codes of docs/problems.md.
 #[derive(Serialize)]
@@ -23,8 +24,7 @@ pub(super) async fn healthz() -> &'static str {
 /// 200 when everything needed is there, else 503 with the reasons.
 pub(super) async fn readyz(operations: Data<Operations>) -> HttpResponse {
     let reasons = operations.service().not_ready;
-    let problems = operations.endpoints.iter().filter_map(|endpoint| endpoint.problem());
-    let warnings = problems.map(|problem| problem.code).collect();
+    let warnings = operations.endpoints.iter().flat_map(EndpointTls::warnings).map(|warning| warning.code).collect();
     let readiness = Readiness { ready: reasons.is_empty(), reasons, warnings };
     let mut response = if readiness.ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(readiness)

@@ -34,10 +34,8 @@ impl Operations {
     pub(super) fn service(&self) -> ServiceStatus {
         let mut status = self.federation.service();
         status.not_ready.extend(self.endpoints.iter().filter_map(EndpointTls::not_ready).map(str::to_owned));
-        let problems = self.endpoints.iter().filter_map(EndpointTls::problem);
-        status
-            .warnings
-            .extend(problems.map(|problem| Warning { code: problem.code.to_owned(), detail: problem.detail.clone() }));
+        let warnings = self.endpoints.iter().flat_map(EndpointTls::warnings);
+        status.warnings.extend(warnings.map(|it| Warning { code: it.code.to_owned(), detail: it.detail }));
         status
     }
 }

@@ -163,11 +163,32 @@ impl EndpointTls {
         self.current.pair.load().as_ref().map(|pair| pair.not_after)
     }
 
-    /// Why no client accepts what is served, in a code.
-    pub(crate) fn not_ready(&self) -> Option<&'static str> {
-        let Some(not_after) = self.not_after() else { return Some("certificate-awaited") };
+    /// Why no client accepts what is served.
+    pub(crate) fn fault(&self) -> Option<TlsProblem> {
+        let profile = self.profile();
+        let Some(not_after) = self.not_after() else {
+            return Some(TlsProblem {
+                code: "certificate-awaited",
+                detail: format!("{profile} has no certificate yet"),
+            });
+        };
         let expired = self.clock.current_time().is_some_and(|now| not_after < Timestamp::from(now));
-        expired.then_some("certificate-expired")
+        let detail = || format!("the certificate of {profile} expired at {not_after}");
+        expired.then(|| TlsProblem { code: "certificate-expired", detail: detail() })
+    }
+
+    /// The code of a fault for which the platform should send nobody here. A CA that looks for proof comes the way that
+    /// clients come, so a lack of what ACME issues is none.
+    pub(crate) fn not_ready(&self) -> Option<&'static str> {
+        self.fault().filter(|_| !matches!(self.source, Source::Acme)).map(|fault| fault.code)
+    }
+
+    /// Everything about the pair that people should know and that doesn't make the service unready.
+    pub(crate) fn warnings(&self) -> Vec<TlsProblem> {
+        let problem = self.problem().map(|problem| (*problem).clone());
+        let fault = self.fault().filter(|_| self.not_ready().is_none());
+        let fault = fault.filter(|fault| problem.as_ref().is_none_or(|problem| problem.code != fault.code));
+        problem.into_iter().chain(fault).collect()
     }
 
     /// Why there is nothing better than what is served; `None` if all is well.

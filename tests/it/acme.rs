@@ -35,11 +35,12 @@ async fn a_certificate_that_does_not_come_is_told_wherever_one_asks() {
     let line = service.logged(0, |line| line["code"] == "acme-malformed").await;
     assert_eq!((&line["level"], &line["domains"]), (&json!("ERROR"), &json!("bundle.a.example")));
     let health = home.ask(&["health"]).await;
-    assert_eq!((health.code, health.err.contains("certificate-awaited")), (Some(1), true), "{health:?}");
+    assert_eq!(health.code, Some(0), "{health:?}");
     let status = home.admin("GET", "/v1/status").await.json();
+    let warnings: Vec<_> = [0, 1].map(|place| status["warnings"][place]["code"].clone()).into();
     assert_eq!(
-        (&status["not_ready"], &status["warnings"][0]["code"]),
-        (&json!(["certificate-awaited"]), &json!("acme-malformed"))
+        (&status["not_ready"], warnings),
+        (&json!([]), vec!["acme-malformed".into(), "certificate-awaited".into()])
     );
     let config = home.config().display().to_string();
     let doctor = run(&["doctor", "--config", &config]).await;
@@ -49,8 +50,9 @@ async fn a_certificate_that_does_not_come_is_told_wherever_one_asks() {
 
     let mut platform = Connection::tcp(service.address("operations").await).await.unwrap();
     let ready = platform.ask("GET", "/readyz", &[]).await.unwrap();
-    let expected = json!({"ready": false, "reasons": ["certificate-awaited"], "warnings": ["acme-malformed"]});
-    assert_eq!((ready.status, ready.json()), (503, expected));
+    // A platform that sent nobody to a service that is not ready would keep the server that looks for proof away.
+    let expected = json!({"ready": true, "reasons": [], "warnings": ["acme-malformed", "certificate-awaited"]});
+    assert_eq!((ready.status, ready.json()), (200, expected));
     let metrics = String::from_utf8(platform.ask("GET", "/metrics", &[]).await.unwrap().body.to_vec()).unwrap();
     for line in [
         r#"comity_acme_orders_total{result="acme-malformed"} 1"#,

@@ -132,7 +132,7 @@ async fn failure(renewal: Renewal) -> (&'static str, String) {
     let told = timeout(PATIENCE, told).await.expect("it goes wrong");
     stop.cancel();
     assert!(tasks.join_next().await.unwrap().is_ok_and(|ended| ended.is_ok()), "{told:?}");
-    assert_eq!(tls.not_ready(), Some("certificate-awaited"), "{told:?}");
+    assert_eq!(tls.fault().map(|fault| fault.code), Some("certificate-awaited"), "{told:?}");
     told
 }
 
@@ -266,7 +266,7 @@ async fn a_restart_serves_what_is_in_the_store_without_a_word_to_the_server() {
 
         let mut renewal = server.renewal_with(before.store, &[DOMAIN]);
         renewal.restore().await.unwrap();
-        assert_eq!(renewal.tls.not_ready().is_none(), is_served, "{name}");
+        assert_eq!(renewal.tls.fault().is_none(), is_served, "{name}");
         let soon = renewal.clock.now().after(Duration::from_secs(15));
         assert_eq!(renewal.progress.due <= soon, is_due, "{name}: {}", renewal.progress.due);
         assert_eq!(server.peer.connections(), 0, "{name}");
@@ -281,7 +281,7 @@ async fn what_is_damaged_in_the_store_is_obtained_anew() {
         renewal.store.put_secret(secret, b"{half").await.unwrap();
     }
     renewal.restore().await.unwrap();
-    assert_eq!(renewal.tls.not_ready(), Some("certificate-awaited"));
+    assert_eq!(renewal.tls.fault().unwrap().code, "certificate-awaited");
     assert!(renewal.progress.due < renewal.clock.now());
 }
 
@@ -306,10 +306,10 @@ async fn a_certificate_that_could_not_be_stored_is_stored_later_and_not_ordered_
     renewal.progress.unsaved = Some(issued);
     let due = renewal.attempt().await.unwrap();
     renewal.succeeded(due);
-    assert_eq!((renewal.tls.not_ready(), server.peer.connections()), (None, 0));
+    assert_eq!((renewal.tls.fault(), server.peer.connections()), (None, 0));
     let mut restarted = server.renewal_with(renewal.store, &[DOMAIN]);
     restarted.restore().await.unwrap();
-    assert_eq!(restarted.tls.not_ready(), None);
+    assert_eq!(restarted.tls.fault(), None);
 }
 
 #[tokio::test]

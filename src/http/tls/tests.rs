@@ -1,8 +1,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{ServerName, UnixTime};
 use rustls::time_provider::DefaultTimeProvider;
 use rustls::{ClientConnection, ServerConnection};
 use tokio::task::JoinSet;
@@ -147,12 +148,12 @@ fn no_session_outlives_its_connection() {
 #[test]
 fn a_validation_alone_is_shown_the_proof_and_only_while_it_is_looked_for() {
     let (tls, web) = (issued(), web_leaf());
-    assert_eq!((tls.not_ready(), tls.problem().unwrap().code), (Some("certificate-awaited"), "certificate-awaited"));
+    assert_eq!(codes(&tls), (None, vec!["certificate-awaited"]));
     let proof = tls.challenges().answer(HOST, "token.thumbprint").unwrap();
     let shown = tls.challenges().proof(Some(HOST)).unwrap().cert[0].clone();
     assert!(handshake(&tls, HOST, &["h2"]).is_err(), "nothing else is there yet");
     install(&tls, &web).unwrap();
-    assert_eq!((tls.not_ready(), tls.problem()), (None, None));
+    assert_eq!(codes(&tls), (None, vec![]));
     for (name, host, alpn, expected) in [
         ("validation", HOST, &["acme-tls/1"][..], Some(&shown)),
         ("validation in capitals", "BUNDLE.a.example", &["acme-tls/1"], Some(&shown)),
@@ -212,6 +213,34 @@ fn what_was_issued_is_held_to_the_rules_of_files_and_replaces_nothing_if_it_brea
     }
     install(&tls, &good).unwrap();
     assert_eq!(tls.problem(), None);
+}
+
+#[test]
+fn what_acme_issued_is_asked_for_again_behind_an_open_door_once_it_expired() {
+    let clock = Arc::new(Hand::default());
+    let (tls, leaf) = (EndpointTls::issued(clock.clone()), web_leaf());
+    install(&tls, &leaf).unwrap();
+    tls.report_problem("acme-refused", "no".into());
+    assert_eq!(codes(&tls), (None, vec!["acme-refused"]));
+    clock.0.store(true, Ordering::Relaxed);
+    assert_eq!(codes(&tls), (None, vec!["acme-refused", "certificate-expired"]));
+}
+
+/// Of a clock that jumps ahead by a thousand years.
+#[derive(Debug, Default)]
+struct Hand(AtomicBool);
+
+impl TimeProvider for Hand {
+    fn current_time(&self) -> Option<UnixTime> {
+        let years = if self.0.load(Ordering::Relaxed) { 1000 } else { 0 };
+        let ahead = Duration::from_secs(years * 365 * 86_400);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + ahead))
+    }
+}
+
+/// Why the service is not ready, and what else there is to say.
+fn codes(tls: &EndpointTls) -> (Option<&'static str>, Vec<&'static str>) {
+    (tls.not_ready(), tls.warnings().iter().map(|warning| warning.code).collect())
 }
 
 fn issued() -> EndpointTls {
