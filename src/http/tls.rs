@@ -13,7 +13,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::authorities::workload_api::svid::{SvidProblem, SvidState};
+use crate::authorities::workload_api::svid::{StreamedSvid, SvidProblem, SvidState};
 use crate::federation::timestamp::Timestamp;
 use crate::files::watch::FileWatch;
 use crate::spiffe::public_key::Fingerprint;
@@ -240,14 +240,19 @@ impl EndpointTls {
         Ok(true)
     }
 
-    /// Serves the newest SVID; `true` if that is another one.
+    /// Serves the newest SVID, also one after which the stream failed; `true` if that is another one.
     fn renew(&self, state: &SvidState) -> Result<bool, TlsFileError> {
-        if let Some(SvidProblem { code, detail }) = state.problem.clone() {
-            return Err(TlsFileError::WorkloadApi { socket: self.files.certificate.clone(), code, detail });
+        let newest = state.svid.as_ref().filter(|svid| !self.current.is_made_of(digest_of(svid)));
+        let served = newest.map_or(Ok(false), |svid| self.serve_svid(svid));
+        match state.problem.clone() {
+            Some(SvidProblem { code, detail }) => {
+                Err(TlsFileError::WorkloadApi { socket: self.files.certificate.clone(), code, detail })
+            }
+            None => served,
         }
-        let Some(svid) = state.svid.as_ref().filter(|svid| !self.current.is_made_of(digest_of(svid))) else {
-            return Ok(false);
-        };
+    }
+
+    fn serve_svid(&self, svid: &StreamedSvid) -> Result<bool, TlsFileError> {
         let now = self.clock.current_time().ok_or(TlsFileError::NoTime)?;
         self.current.pair.store(Some(Arc::new(self.files.check_streamed(svid, now)?)));
         Ok(true)

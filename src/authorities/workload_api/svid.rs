@@ -91,6 +91,14 @@ impl StreamedSvid {
     }
 }
 
+#[cfg(test)]
+impl StreamedSvid {
+    /// One that no stream brought.
+    pub(crate) fn new(leaf: &[u8], private_key: &[u8]) -> Self {
+        Self(Arc::new(X509Svid::parse_from_der(leaf, private_key).expect("a leaf and its key")))
+    }
+}
+
 impl fmt::Debug for StreamedSvid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "StreamedSvid({})", self.0.spiffe_id())

@@ -3,7 +3,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustls::pki_types::{ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 use rustls::time_provider::DefaultTimeProvider;
 use rustls::{ClientConnection, ServerConnection};
 use tokio::task::JoinSet;
@@ -109,6 +110,16 @@ fn a_bad_pair_taken_back_is_no_problem_any_more() {
     files.write(&old);
     assert!(!tls.reload().unwrap());
     assert_eq!(tls.problem(), None);
+}
+
+#[test]
+fn an_svid_is_served_also_if_the_stream_failed_right_after_it() {
+    let [first, second] = [(); 2].map(|()| svid("spiffe://a.example/comity"));
+    let problem = SvidProblem { code: "workload-api-denied", detail: "gone".into() };
+    let svids = watch::Sender::new(SvidState { svid: Some(streamed(&first)), problem: None });
+    let tls = EndpointTls::streamed("a.example".parse().unwrap(), Path::new("/s"), svids.subscribe(), clock()).unwrap();
+    let told = tls.renew(&SvidState { svid: Some(streamed(&second)), problem: Some(problem) });
+    assert_eq!((told.unwrap_err().code(), tls.chain()), ("workload-api-denied", vec![second.der]));
 }
 
 #[tokio::test]
@@ -243,8 +254,17 @@ fn codes(tls: &EndpointTls) -> (Option<&'static str>, Vec<&'static str>) {
     (tls.not_ready(), tls.warnings().iter().map(|warning| warning.code).collect())
 }
 
+fn clock() -> Arc<dyn TimeProvider> {
+    Arc::new(DefaultTimeProvider)
+}
+
+fn streamed(minted: &Minted) -> Arc<StreamedSvid> {
+    let private_key = PrivateKeyDer::from_pem_slice(minted.private_key.as_bytes()).unwrap();
+    Arc::new(StreamedSvid::new(&minted.der, private_key.secret_der()))
+}
+
 fn issued() -> EndpointTls {
-    EndpointTls::issued(Arc::new(DefaultTimeProvider))
+    EndpointTls::issued(clock())
 }
 
 fn install(tls: &EndpointTls, minted: &Minted) -> Result<(), TlsFileError> {
