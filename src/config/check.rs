@@ -41,7 +41,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     let trust_domain = root.parsed("trust_domain", str::parse::<TrustDomain>);
     let store_url = store(&root.section("store"), environment);
     let authorities = Authorities::read(&root.section("authorities"));
-    let endpoints = endpoints(&root.section("endpoint"));
+    let endpoints = endpoints(&root.section("endpoint"), trust_domain.as_ref());
     let operations = root.section("operations");
     let operations = operations.has("listen").then(|| listen(&operations)).flatten();
     let admin_socket = admin_socket(&root.section("admin"), store_url.as_deref(), environment);
@@ -81,12 +81,12 @@ fn store(section: &Section<'_>, environment: &HashMap<String, String>) -> Option
     None
 }
 
-fn endpoints(section: &Section<'_>) -> Vec<EndpointConfig> {
+fn endpoints(section: &Section<'_>, own: Option<&TrustDomain>) -> Vec<EndpointConfig> {
     let kinds = [EndpointKind::HttpsWeb, EndpointKind::HttpsSpiffe];
-    kinds.into_iter().filter_map(|kind| endpoint(&section.section(kind.as_str()), kind)).collect()
+    kinds.into_iter().filter_map(|kind| endpoint(&section.section(kind.as_str()), kind, own)).collect()
 }
 
-fn endpoint(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointConfig> {
+fn endpoint(section: &Section<'_>, profile: EndpointKind, own: Option<&TrustDomain>) -> Option<EndpointConfig> {
     if !section.is_configured() {
         return None;
     }
@@ -94,7 +94,7 @@ fn endpoint(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointConf
     let path = section.parsed("path", url_path);
     let keys = match profile {
         EndpointKind::HttpsWeb if section.is_written("acme") => acme::in_place_of_files(section),
-        EndpointKind::HttpsSpiffe if section.has("workload_api") => streamed_svid(section),
+        EndpointKind::HttpsSpiffe if section.has("workload_api") => streamed_svid(section, own),
         _ => key_files(section, profile),
     };
     let max_connections = section.integer("max_connections", 1..=65_536);
@@ -125,12 +125,19 @@ fn key_files(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointKey
     Some(EndpointKeys::Files { certificate: certificate?, private_key: private_key? })
 }
 
-fn streamed_svid(section: &Section<'_>) -> Option<EndpointKeys> {
+fn streamed_svid(section: &Section<'_>, own: Option<&TrustDomain>) -> Option<EndpointKeys> {
     for name in ["svid", "private_key"].into_iter().filter(|name| section.has(name)) {
         section.refuse(name, "with workload_api no file has the SVID; give one or the other");
     }
     let api = section.parsed("workload_api", str::parse::<WorkloadApi>);
     let spiffe_id = section.parsed("spiffe_id", str::parse::<SpiffeId>);
+    if let Some(id) = &spiffe_id {
+        if own.is_some_and(|own| own != id.trust_domain()) {
+            section.refuse("spiffe_id", format!("\"{id}\" is not of our trust domain, whose SVID the endpoint shows"));
+        } else if id.is_root() {
+            section.refuse("spiffe_id", format!("\"{id}\" has no path, so it is of no SVID"));
+        }
+    }
     Some(EndpointKeys::WorkloadApi(SvidRequest { api: api?, spiffe_id }))
 }
 

@@ -80,6 +80,16 @@ fn mistakes_in_sources_are_told_with_their_place() {
         ),
         (endpoint("workload_api = \"unix:///s\"\nspiffe_id = \"x\""), "endpoint.https_spiffe.spiffe_id", "x"),
         (
+            endpoint("workload_api = \"unix:///s\"\nspiffe_id = \"spiffe://b.example/x\""),
+            "endpoint.https_spiffe.spiffe_id",
+            "not of our trust domain",
+        ),
+        (
+            endpoint("workload_api = \"unix:///s\"\nspiffe_id = \"spiffe://a.example\""),
+            "endpoint.https_spiffe.spiffe_id",
+            "has no path",
+        ),
+        (
             endpoint("svid = \"x\"\nprivate_key = \"y\"\nspiffe_id = \"spiffe://a.example/x\""),
             "endpoint.https_spiffe.spiffe_id",
             "not set",
