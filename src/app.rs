@@ -6,7 +6,6 @@ mod listeners;
 mod own_keys;
 mod sources;
 mod store_place;
-mod svids;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -45,7 +44,6 @@ use self::error::StartError;
 use self::listeners::Listeners;
 use self::own_keys::OwnKeys;
 use self::store_place::watch_place;
-use self::svids::EndpointSvids;
 
 /// One running trust domain. Dropping it aborts everything; [`App::run`] stops in order.
 pub struct App {
@@ -81,8 +79,7 @@ impl App {
         let clock = Arc::new(Clock::new(time, mark));
         let stop = CancellationToken::new();
         let mut tasks = Tasks { set: JoinSet::new(), stop: stop.clone() };
-        let svids = EndpointSvids::start(&config, &mut tasks).await?;
-        let listeners = Listeners::bind(&config, &clock, &svids)?;
+        let listeners = Listeners::bind(&config, &clock, &mut tasks)?;
 
         let feed = Arc::new(TrustFeed::new());
         let shared = Arc::new(Shared {

@@ -10,6 +10,7 @@ use tracing::field::display;
 use tracing::info;
 
 use crate::acme::renewal::{Progress, Renewal};
+use crate::authorities::workload_api::svid::SvidState;
 use crate::config::{Config, EndpointConfig, EndpointKeys};
 use crate::federation::Federation;
 use crate::federation::clock::Clock;
@@ -19,15 +20,15 @@ use crate::http::endpoint::{EndpointListener, serve_endpoint};
 use crate::http::listener::{self, ListenerLimits};
 use crate::http::metrics::Metrics;
 use crate::http::operations::{Operations, serve_operations};
-use crate::http::tls::EndpointTls;
+use crate::http::tls::{EndpointTls, TlsFileError};
 use crate::http::unix_socket::{Purpose, UnixSocket};
+use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::Store;
 use crate::store::error::StoreError;
 
 use super::Tasks;
 use super::authorization::Authorization;
 use super::error::StartError;
-use super::svids::EndpointSvids;
 use super::system_roots;
 
 /// Everything that listens, bound before anything is promised.
@@ -40,16 +41,13 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// `svids` are those of the endpoints that have theirs from a Workload API.
-    pub(super) fn bind(config: &Config, clock: &Arc<Clock>, svids: &EndpointSvids) -> Result<Self, StartError> {
+    /// `tasks` come to follow the Workload APIs that have SVIDs of endpoints; nothing waits for those.
+    pub(super) fn bind(config: &Config, clock: &Arc<Clock>, tasks: &mut Tasks) -> Result<Self, StartError> {
         let bind = |address, limits: &ListenerLimits| {
             listener::bind(address, limits).map_err(|source| StartError::Bind { address, source })
         };
         let endpoint = |endpoint: &EndpointConfig| {
-            let tls = match endpoint.tls(&config.trust_domain, clock.clone()) {
-                Some(tls) => tls?,
-                None => svids.tls(endpoint, &config.trust_domain, clock)?,
-            };
+            let tls = endpoint_tls(endpoint, &config.trust_domain, clock, tasks)?;
             Ok((endpoint.clone(), tls, bind(endpoint.listen, &limits(endpoint))?))
         };
         Ok(Self {
@@ -136,6 +134,20 @@ impl Listeners {
         }
         tasks.essential("admin", serve_admin(admin, state, tasks.stop.clone()));
     }
+}
+
+/// The TLS of an endpoint, which may have nothing to show until something comes.
+fn endpoint_tls(
+    endpoint: &EndpointConfig,
+    trust_domain: &TrustDomain,
+    clock: &Arc<Clock>,
+    tasks: &mut Tasks,
+) -> Result<EndpointTls, TlsFileError> {
+    let (out, svids) = watch::channel(SvidState::default());
+    if let EndpointKeys::WorkloadApi(request) = &endpoint.keys {
+        tasks.endless(request.clone().follow(out, tasks.stop.clone()));
+    }
+    endpoint.serving(trust_domain, svids, clock.clone())
 }
 
 /// The configuration counts connections of the whole listener, each worker its own.

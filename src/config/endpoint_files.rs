@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use rustls::time_provider::TimeProvider;
+use tokio::sync::watch;
 
+use crate::authorities::workload_api::svid::SvidState;
 use crate::http::tls::{EndpointTls, TlsFileError};
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -12,20 +14,33 @@ use super::{AuthorizationTransport, Config, EndpointConfig, EndpointKeys, Endpoi
 
 impl EndpointConfig {
     /// Reads its certificate and key from their files, if they are in any, and checks them as they would be served now.
-    /// One that an ACME server issues is still to come.
+    /// `None` if they come from a Workload API; one that an ACME server issues is still to come.
     pub(crate) fn tls(
         &self,
         trust_domain: &TrustDomain,
         clock: Arc<dyn TimeProvider>,
     ) -> Option<Result<EndpointTls, TlsFileError>> {
+        let streams = matches!(self.keys, EndpointKeys::WorkloadApi(_));
+        (!streams).then(|| self.serving(trust_domain, watch::Sender::default().subscribe(), clock))
+    }
+
+    /// What to serve with; `svids` are still to come, if it is a Workload API that has them.
+    pub(crate) fn serving(
+        &self,
+        trust_domain: &TrustDomain,
+        svids: watch::Receiver<SvidState>,
+        clock: Arc<dyn TimeProvider>,
+    ) -> Result<EndpointTls, TlsFileError> {
         match (&self.keys, self.profile) {
-            (EndpointKeys::WorkloadApi(_), _) => None,
-            (EndpointKeys::Acme(_), _) => Some(Ok(EndpointTls::issued(clock))),
+            (EndpointKeys::WorkloadApi(request), _) => {
+                Ok(EndpointTls::streamed(trust_domain.clone(), request.api.socket(), svids, clock))
+            }
+            (EndpointKeys::Acme(_), _) => Ok(EndpointTls::issued(clock)),
             (EndpointKeys::Files { certificate, private_key }, EndpointKind::HttpsWeb) => {
-                Some(EndpointTls::web(certificate, private_key, clock))
+                EndpointTls::web(certificate, private_key, clock)
             }
             (EndpointKeys::Files { certificate, private_key }, EndpointKind::HttpsSpiffe) => {
-                Some(EndpointTls::spiffe(trust_domain.clone(), certificate, private_key, clock))
+                EndpointTls::spiffe(trust_domain.clone(), certificate, private_key, clock)
             }
         }
     }

@@ -83,26 +83,27 @@ impl EndpointTls {
         Self::load(KeyFiles { certificate: svid.into(), private_key: private_key.into(), rule }, clock)
     }
 
-    /// The same from a Workload API, of which one has come already.
+    /// The same from a Workload API. Until it sends one no handshake succeeds.
     pub(crate) fn streamed(
         trust_domain: TrustDomain,
         socket: &Path,
         svids: watch::Receiver<SvidState>,
         clock: Arc<dyn TimeProvider>,
-    ) -> Result<Self, TlsFileError> {
+    ) -> Self {
         let rule = LeafRule::Svid(trust_domain);
         let files = KeyFiles { certificate: socket.into(), private_key: socket.into(), rule };
-        let svid = svids.borrow().svid.clone();
-        let svid = svid.ok_or_else(|| TlsFileError::NoCertificate { file: socket.into() })?;
-        let pair = files.check_streamed(&svid, clock.current_time().ok_or(TlsFileError::NoTime)?)?;
-        Ok(Self::with(files, Source::WorkloadApi(svids), Some(pair), clock))
+        Self::awaiting(files, Source::WorkloadApi(svids), clock)
     }
 
     /// A web certificate for `https_web` that is yet to be [`install`](Self::install)ed; until then no handshake
     /// succeeds but those of the CA, which looks for proof.
     pub(crate) fn issued(clock: Arc<dyn TimeProvider>) -> Self {
-        let tls = Self::with(KeyFiles::issued(), Source::Acme, None, clock);
-        tls.report_problem("certificate-awaited", "no certificate has been issued yet".into());
+        Self::awaiting(KeyFiles::issued(), Source::Acme, clock)
+    }
+
+    fn awaiting(files: KeyFiles, source: Source, clock: Arc<dyn TimeProvider>) -> Self {
+        let tls = Self::with(files, source, None, clock);
+        tls.problem.store(tls.fault().map(Arc::new));
         tls
     }
 
@@ -177,10 +178,10 @@ impl EndpointTls {
         expired.then(|| TlsProblem { code: "certificate-expired", detail: detail() })
     }
 
-    /// The code of a fault for which the platform should send nobody here. A CA that looks for proof comes the way that
-    /// clients come, so a lack of what ACME issues is none.
+    /// The code of a fault for which the platform should send nobody here, which is one of files alone: what comes by
+    /// itself must not close the other listeners, where a CA that looks for proof comes in as clients do.
     pub(crate) fn not_ready(&self) -> Option<&'static str> {
-        self.fault().filter(|_| !matches!(self.source, Source::Acme)).map(|fault| fault.code)
+        self.fault().filter(|_| matches!(self.source, Source::Files)).map(|fault| fault.code)
     }
 
     /// Everything about the pair that people should know and that doesn't make the service unready.
@@ -268,8 +269,10 @@ impl EndpointTls {
     }
 
     async fn watch_svids(self, mut svids: watch::Receiver<SvidState>, metrics: Metrics, stop: CancellationToken) {
-        // One may have come since the first was taken.
-        svids.mark_changed();
+        // Something may have come since the channel was made, but for the state that it was made with.
+        if svids.borrow().has_news() {
+            svids.mark_changed();
+        }
         while let Some(Ok(())) = stop.run_until_cancelled(svids.changed()).await {
             let (before, state) = (self.problem(), svids.borrow_and_update().clone());
             self.report(&self.noted(self.renew(&state)), before.as_deref(), &metrics);
@@ -300,7 +303,7 @@ impl EndpointTls {
             Err(error) if before.is_some_and(|before| before.detail == error.to_string()) => {}
             Err(error) => {
                 metrics.count_reload(profile, error.code());
-                tracing::error!(profile, code = error.code(), %error, "certificate not reloaded, the last good one stays");
+                tracing::error!(profile, code = error.code(), %error, "certificate not reloaded; the last good one stays, if there is one");
             }
         }
     }

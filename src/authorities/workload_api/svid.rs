@@ -43,6 +43,13 @@ pub(crate) struct SvidProblem {
     pub(crate) detail: String,
 }
 
+impl SvidState {
+    /// Whether the stream has brought anything yet.
+    pub(crate) fn has_news(&self) -> bool {
+        self.svid.is_some() || self.problem.is_some()
+    }
+}
+
 impl SvidRequest {
     /// Sends each new SVID, and each reason for which there is none, until `stop`.
     pub(crate) async fn follow(self, out: watch::Sender<SvidState>, stop: CancellationToken) {

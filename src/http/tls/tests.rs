@@ -116,8 +116,8 @@ fn a_bad_pair_taken_back_is_no_problem_any_more() {
 fn an_svid_is_served_also_if_the_stream_failed_right_after_it() {
     let [first, second] = [(); 2].map(|()| svid("spiffe://a.example/comity"));
     let problem = SvidProblem { code: "workload-api-denied", detail: "gone".into() };
-    let svids = watch::Sender::new(SvidState { svid: Some(streamed(&first)), problem: None });
-    let tls = EndpointTls::streamed("a.example".parse().unwrap(), Path::new("/s"), svids.subscribe(), clock()).unwrap();
+    let (_svids, tls) = awaiting(clock());
+    assert!(tls.renew(&SvidState { svid: Some(streamed(&first)), problem: None }).unwrap());
     let told = tls.renew(&SvidState { svid: Some(streamed(&second)), problem: Some(problem) });
     assert_eq!((told.unwrap_err().code(), tls.chain()), ("workload-api-denied", vec![second.der]));
 }
@@ -237,6 +237,21 @@ fn what_acme_issued_is_asked_for_again_behind_an_open_door_once_it_expired() {
     assert_eq!(codes(&tls), (None, vec!["acme-refused", "certificate-expired"]));
 }
 
+#[test]
+fn fes_08_an_svid_that_is_awaited_or_expired_closes_no_other_listener() {
+    let clock = Arc::new(Hand::default());
+    let (_svids, tls) = awaiting(clock.clone());
+    assert_eq!(codes(&tls), (None, vec!["certificate-awaited"]));
+    let foreign = SvidState { svid: Some(streamed(&svid("spiffe://b.example/comity"))), problem: None };
+    assert!(tls.noted(tls.renew(&foreign)).is_err());
+    assert_eq!(codes(&tls), (None, vec!["foreign-svid", "certificate-awaited"]));
+    let ours = SvidState { svid: Some(streamed(&svid("spiffe://a.example/comity"))), problem: None };
+    assert!(tls.noted(tls.renew(&ours)).unwrap());
+    assert_eq!(codes(&tls), (None, vec![]));
+    clock.0.store(true, Ordering::Relaxed);
+    assert_eq!(codes(&tls), (None, vec!["certificate-expired"]));
+}
+
 /// Of a clock that jumps ahead by a thousand years.
 #[derive(Debug, Default)]
 struct Hand(AtomicBool);
@@ -256,6 +271,13 @@ fn codes(tls: &EndpointTls) -> (Option<&'static str>, Vec<&'static str>) {
 
 fn clock() -> Arc<dyn TimeProvider> {
     Arc::new(DefaultTimeProvider)
+}
+
+/// An endpoint to which a Workload API has said nothing yet.
+fn awaiting(clock: Arc<dyn TimeProvider>) -> (watch::Sender<SvidState>, EndpointTls) {
+    let svids = watch::Sender::default();
+    let tls = EndpointTls::streamed("a.example".parse().unwrap(), Path::new("/s"), svids.subscribe(), clock);
+    (svids, tls)
 }
 
 fn streamed(minted: &Minted) -> Arc<StreamedSvid> {
