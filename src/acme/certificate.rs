@@ -18,6 +18,9 @@ use super::schedule::Life;
 pub(super) struct IssuedCertificate {
     directory: String,
     domains: Vec<String>,
+    /// By our clock.
+    #[serde(default)]
+    obtained: Timestamp,
     /// PEM, leaf first.
     pub(super) chain: String,
     /// PEM.
@@ -26,14 +29,19 @@ pub(super) struct IssuedCertificate {
 
 impl IssuedCertificate {
     /// Refuses a chain whose leaf doesn't name every domain that was asked for.
-    pub(super) fn new(settings: &AcmeSettings, chain: String, private_key: String) -> Result<Self, AcmeError> {
+    pub(super) fn new(
+        settings: &AcmeSettings,
+        chain: String,
+        private_key: String,
+        obtained: Timestamp,
+    ) -> Result<Self, AcmeError> {
         let names = with_leaf(&chain, dns_names)?;
         let missing = settings.domains.iter().find(|domain| !names.contains(domain));
         if let Some(domain) = missing {
             return Err(AcmeError::NameMissing { domain: domain.clone() });
         }
         let (directory, domains) = (settings.directory.to_string(), settings.domains.clone());
-        Ok(Self { directory, domains, chain, private_key })
+        Ok(Self { directory, domains, obtained, chain, private_key })
     }
 
     /// Whether it is what these settings ask for.
@@ -41,10 +49,10 @@ impl IssuedCertificate {
         self.directory == settings.directory.to_string() && self.domains == settings.domains
     }
 
-    /// The validity of the leaf.
+    /// From when we had it to the leaf's end: a server may date it back, or issue what is nearly over.
     pub(super) fn life(&self) -> Result<Life, AcmeError> {
         with_leaf(&self.chain, |leaf| Life {
-            not_before: Timestamp::from_signed(leaf.validity().not_before.timestamp()),
+            begin: Timestamp::from_signed(leaf.validity().not_before.timestamp()).max(self.obtained),
             not_after: Timestamp::from_signed(leaf.validity().not_after.timestamp()),
         })
     }

@@ -26,7 +26,7 @@ use super::certificate::IssuedCertificate;
 use super::client::AcmeClient;
 use super::error::AcmeError;
 use super::order::{self, Obtained};
-use super::schedule::{FIRST_RETRY, renewal, retry};
+use super::schedule::{FIRST_RETRY, Life, after_success, renewal, retry};
 
 /// One endpoint and the server that issues its certificate.
 pub(crate) struct Renewal {
@@ -47,6 +47,8 @@ pub(crate) struct Progress {
     due: Timestamp,
     /// In a row.
     failures: u32,
+    /// Certificates in a row that were due as soon as they came.
+    hurried: u32,
     /// Served, and not in the store yet.
     unsaved: Option<IssuedCertificate>,
     /// The failure that was logged last.
@@ -89,7 +91,7 @@ impl Renewal {
             let attempt = timeout(LIMIT, AssertUnwindSafe(self.attempt()).catch_unwind());
             match stop.run_until_cancelled(attempt).await {
                 None => break,
-                Some(Ok(Ok(Ok(due)))) => self.succeeded(due),
+                Some(Ok(Ok(Ok(life)))) => self.succeeded(life),
                 Some(Ok(Ok(Err(error)))) => self.failed(&error),
                 Some(Ok(Err(panic))) => self.failed(&AcmeError::Client { detail: words(&*panic) }),
                 Some(Err(_)) => self.failed(&AcmeError::Timeout { limit: LIMIT }),
@@ -109,8 +111,8 @@ impl Renewal {
         }
     }
 
-    /// A new certificate, kept and served; one that could not be kept is served too. When to renew it.
-    async fn attempt(&mut self) -> Result<Timestamp, AcmeError> {
+    /// A new certificate, kept and served; one that could not be kept is served too.
+    async fn attempt(&mut self) -> Result<Life, AcmeError> {
         let issued = match self.progress.unsaved.take() {
             Some(issued) => issued,
             None => self.obtain().await?,
@@ -119,9 +121,9 @@ impl Renewal {
         // In this order a restart never goes back behind what a client has seen.
         let kept = self.keep(&issued).await;
         self.tls.install(pair);
-        let due = self.due(&issued)?;
+        let life = issued.life()?;
         match kept {
-            Ok(()) => Ok(due),
+            Ok(()) => Ok(life),
             Err(error) => {
                 self.progress.unsaved = Some(issued);
                 Err(error.into())
@@ -142,7 +144,7 @@ impl Renewal {
             account::forget(&*self.store).await?;
         }
         let Obtained { chain, private_key } = obtained?;
-        IssuedCertificate::new(&self.settings, chain, private_key)
+        IssuedCertificate::new(&self.settings, chain, private_key, self.clock.now())
     }
 
     async fn order(&self) -> Result<Obtained, AcmeError> {
@@ -158,13 +160,14 @@ impl Renewal {
     /// When to renew it: at once if it isn't what we would ask for.
     fn due(&self, issued: &IssuedCertificate) -> Result<Timestamp, AcmeError> {
         match issued.is_for(&self.settings) {
-            true => Ok(renewal(issued.life()?, self.clock.now(), fastrand::f64())),
+            true => Ok(renewal(issued.life()?, fastrand::f64())),
             false => Ok(Timestamp::default()),
         }
     }
 
-    fn succeeded(&mut self, due: Timestamp) {
-        self.progress = Progress { due, ..Progress::default() };
+    fn succeeded(&mut self, life: Life) {
+        let (due, hurried) = after_success(life, self.clock.now(), self.progress.hurried, fastrand::f64());
+        self.progress = Progress { due, hurried, ..Progress::default() };
         self.metrics.count_order("ok");
         let (domains, not_after) = (self.domains(), self.tls.not_after().map(tracing::field::display));
         tracing::info!(domains, not_after, next = %due, "certificate obtained");

@@ -29,7 +29,7 @@ fn a_certificate_names_every_domain_that_was_asked_for() {
         ("nothing", String::new(), Some("acme-no-certificate")),
         ("garbled", chain(&["a.example"]).replacen("MI", "AA", 1), Some("acme-no-certificate")),
     ] {
-        let issued = IssuedCertificate::new(&asked, chain, "key".into());
+        let issued = IssuedCertificate::new(&asked, chain, "key".into(), Timestamp::default());
         assert_eq!(issued.err().map(|error| error.code()), expected, "{name}");
     }
 }
@@ -37,7 +37,8 @@ fn a_certificate_names_every_domain_that_was_asked_for() {
 #[test]
 fn a_certificate_is_for_what_it_was_asked_for() {
     let asked = settings(&["a.example"]);
-    let issued = IssuedCertificate::new(&asked, chain(&["a.example", "b.example"]), "key".into()).unwrap();
+    let chain = chain(&["a.example", "b.example"]);
+    let issued = IssuedCertificate::new(&asked, chain, "key".into(), Timestamp::default()).unwrap();
     assert!(issued.is_for(&asked));
     assert!(!issued.is_for(&settings(&["a.example", "b.example"])));
     let elsewhere = AcmeSettings { directory: "https://other.example/directory".parse().unwrap(), ..asked };
@@ -45,11 +46,18 @@ fn a_certificate_is_for_what_it_was_asked_for() {
 }
 
 #[test]
-fn its_life_is_that_of_the_leaf_also_after_a_restart() {
-    let issued = IssuedCertificate::new(&settings(&["a.example"]), chain(&["a.example"]), "key".into()).unwrap();
-    let kept = serde_json::to_vec(&issued).unwrap();
-    let issued: IssuedCertificate = serde_json::from_slice(&kept).unwrap();
-    let life = issued.life().unwrap();
-    let seconds = (life.not_before.as_secs(), life.not_after.as_secs(), &*issued.private_key);
-    assert_eq!(seconds, (1_700_000_000, 1_700_000_090, "key"));
+fn its_life_begins_with_the_leaf_or_with_us_also_after_a_restart() {
+    for (name, obtained, begin) in [
+        ("dated back", 1_700_000_060, 1_700_000_060),
+        ("dated ahead", 1_699_999_990, 1_700_000_000),
+        ("after its end", 1_700_000_100, 1_700_000_100),
+    ] {
+        let (asked, obtained) = (settings(&["a.example"]), Timestamp::from_secs(obtained));
+        let issued = IssuedCertificate::new(&asked, chain(&["a.example"]), "key".into(), obtained).unwrap();
+        let kept = serde_json::to_vec(&issued).unwrap();
+        let issued: IssuedCertificate = serde_json::from_slice(&kept).unwrap();
+        let life = issued.life().unwrap();
+        let seconds = (life.begin.as_secs(), life.not_after.as_secs(), &*issued.private_key);
+        assert_eq!(seconds, (begin, 1_700_000_090, "key"), "{name}");
+    }
 }

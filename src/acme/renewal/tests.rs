@@ -261,7 +261,8 @@ async fn a_restart_serves_what_is_in_the_store_without_a_word_to_the_server() {
         let leaf = Leaf { hosts: vec![asked.into()], not_before, not_after, ..Leaf::default() };
         let identity = server.ca.issue(leaf);
         let earlier = settings(&server.url("/directory"), &[asked]);
-        let issued = IssuedCertificate::new(&earlier, identity.chain_pem(), identity.key_pem()).unwrap();
+        let (chain, key) = (identity.chain_pem(), identity.key_pem());
+        let issued = IssuedCertificate::new(&earlier, chain, key, Timestamp::from_secs(not_before)).unwrap();
         before.store.put_secret(CERTIFICATE, &serde_json::to_vec(&issued).unwrap()).await.unwrap();
 
         let mut renewal = server.renewal_with(before.store, &[DOMAIN]);
@@ -302,10 +303,10 @@ async fn a_certificate_that_could_not_be_stored_is_stored_later_and_not_ordered_
     let server = Server::start().await;
     let mut renewal = server.renewal().await;
     let identity = server.ca.server(DOMAIN);
-    let issued = IssuedCertificate::new(&renewal.settings, identity.chain_pem(), identity.key_pem()).unwrap();
-    renewal.progress.unsaved = Some(issued);
-    let due = renewal.attempt().await.unwrap();
-    renewal.succeeded(due);
+    let (chain, key, now) = (identity.chain_pem(), identity.key_pem(), renewal.clock.now());
+    renewal.progress.unsaved = Some(IssuedCertificate::new(&renewal.settings, chain, key, now).unwrap());
+    let life = renewal.attempt().await.unwrap();
+    renewal.succeeded(life);
     assert_eq!((renewal.tls.fault(), server.peer.connections()), (None, 0));
     let mut restarted = server.renewal_with(renewal.store, &[DOMAIN]);
     restarted.restore().await.unwrap();
