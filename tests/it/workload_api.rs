@@ -178,7 +178,7 @@ async fn fes_08_the_endpoints_svid_streams_and_one_that_would_not_do_changes_not
     agent.svids(&[("spiffe://a.example/comity", &second)], &ca);
     shows(address, &second).await;
     let lies: [(&dyn Fn(), &str); 2] = [
-        (&|| agent.svids(&[("spiffe://b.example/comity", &stranger)], &foreign), "foreign-svid"),
+        (&|| agent.svids(&[("spiffe://b.example/comity", &stranger)], &foreign), "svid-not-offered"),
         (&|| agent.fails(PERMISSION_DENIED), "workload-api-denied"),
     ];
     for (lie, code) in lies {
@@ -196,20 +196,29 @@ async fn fes_08_the_endpoints_svid_streams_and_one_that_would_not_do_changes_not
 }
 
 #[tokio::test]
-async fn of_several_svids_the_one_that_is_named_is_shown_else_the_first() {
+async fn of_several_svids_the_one_that_is_named_is_shown_else_always_the_first() {
     let ca = Ca::of("a.example");
     let (web, comity) = (ca.svid("spiffe://a.example/web"), ca.svid("spiffe://a.example/comity"));
-    for (more, expected) in [("spiffe_id = \"spiffe://a.example/comity\"", &comity), ("", &web)] {
+    let (web_id, comity_id) = ("spiffe://a.example/web", "spiffe://a.example/comity");
+    let renewed = [ca.svid(web_id), ca.svid(comity_id)];
+    for (more, expected, other, next) in [
+        ("spiffe_id = \"spiffe://a.example/comity\"", &comity, (web_id, &web), &renewed[1]),
+        ("", &web, (comity_id, &comity), &renewed[0]),
+    ] {
         let home = home(&ca, more);
         let agent = Agent::start(&home.path("agent.sock"));
-        agent.svids(&[("spiffe://a.example/web", &web), ("spiffe://a.example/comity", &comity)], &ca);
+        agent.svids(&[(web_id, &web), (comity_id, &comity)], &ca);
         let mut service = home.start().await;
-        shows(service.address("https_spiffe").await, expected).await;
-        if !more.is_empty() {
-            let from = service.log().len();
-            agent.svids(&[("spiffe://a.example/web", &web)], &ca);
-            service.logged(from, |line| line["code"] == "svid-not-offered").await;
-        }
+        let address = service.address("https_spiffe").await;
+        shows(address, expected).await;
+        let warned = service.log().iter().any(|line| line.contains("svid-not-named"));
+        assert_eq!(warned, more.is_empty());
+        let from = service.log().len();
+        agent.svids(&[other], &ca);
+        service.logged(from, |line| line["code"] == "svid-not-offered").await;
+        assert_eq!(Connection::tls(address).await.unwrap().leaf, expected.leaf());
+        agent.svids(&[(comity_id, &renewed[1]), (web_id, &renewed[0])], &ca);
+        shows(address, next).await;
         service.stop().await;
     }
 }

@@ -9,8 +9,10 @@ use rust_spiffe::{X509Context, X509Svid};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::spiffe::spiffe_id::SpiffeId;
+use crate::spiffe::trust_domain::TrustDomain;
 
 use super::stream::follow;
 use super::{WorkloadApi, WorkloadApiProblem};
@@ -20,7 +22,7 @@ use super::{WorkloadApi, WorkloadApiProblem};
 pub(crate) struct SvidRequest {
     /// Who issues it.
     pub(crate) api: WorkloadApi,
-    /// The one with this ID; else the first, which is the default by the standard.
+    /// The one with this ID; else that which came first, the default by the standard, for as long as we run.
     pub(crate) spiffe_id: Option<SpiffeId>,
 }
 
@@ -51,14 +53,19 @@ impl SvidState {
 }
 
 impl SvidRequest {
-    /// Sends each new SVID, and each reason for which there is none, until `stop`.
-    pub(crate) async fn follow(self, out: watch::Sender<SvidState>, stop: CancellationToken) {
+    /// Sends each new SVID, and each reason for which there is none, until `stop`. Once one of our trust domain has
+    /// come, we are who it says.
+    pub(crate) async fn follow(self, own: TrustDomain, out: watch::Sender<SvidState>, stop: CancellationToken) {
+        let mut wanted = self.spiffe_id.clone();
         let open = |client: rust_spiffe::WorkloadApiClient| {
             async move { Ok(client.stream_x509_contexts().await?.boxed()) }.boxed()
         };
         let take = |message: Result<X509Context, WorkloadApiProblem>| {
-            let problem = match message.map(|context| self.choose(&context)) {
-                Ok(Ok(svid)) => return drop(out.send_replace(SvidState { svid: Some(Arc::new(svid)), problem: None })),
+            let problem = match message.map(|context| choose(wanted.as_ref(), &context)) {
+                Ok(Ok(svid)) => {
+                    wanted = wanted.take().or_else(|| svid.spiffe_id().filter(|id| *id.trust_domain() == own));
+                    return drop(out.send_replace(SvidState { svid: Some(Arc::new(svid)), problem: None }));
+                }
                 Ok(Err(problem)) => problem,
                 Err(problem) => SvidProblem { code: problem.code(), detail: problem.to_string() },
             };
@@ -70,23 +77,31 @@ impl SvidRequest {
         };
         follow(&self.api, open, take, &stop).await;
     }
+}
 
-    fn choose(&self, context: &X509Context) -> Result<StreamedSvid, SvidProblem> {
-        let wanted = self.spiffe_id.as_ref().map(ToString::to_string);
-        let ids: Vec<_> = context.svids().iter().map(|svid| svid.spiffe_id().to_string()).collect();
-        let place = match &wanted {
-            Some(wanted) => ids.iter().position(|id| id == wanted),
-            None => Some(0),
-        };
-        let chosen = place.and_then(|place| context.svids().get(place));
-        chosen.map(|svid| StreamedSvid(svid.clone())).ok_or_else(|| SvidProblem {
-            code: "svid-not-offered",
-            detail: format!("the Workload API offers no SVID {}, but {}", wanted.unwrap_or_default(), ids.join(", ")),
-        })
+fn choose(wanted: Option<&SpiffeId>, context: &X509Context) -> Result<StreamedSvid, SvidProblem> {
+    let wanted = wanted.map(ToString::to_string);
+    let ids: Vec<_> = context.svids().iter().map(|svid| svid.spiffe_id().to_string()).collect();
+    let place = match &wanted {
+        Some(wanted) => ids.iter().position(|id| id == wanted),
+        None => Some(0),
+    };
+    if wanted.is_none() && ids.len() > 1 {
+        warn!(code = "svid-not-named", offered = ids.join(", "), "several SVIDs are offered; the first is taken");
     }
+    let chosen = place.and_then(|place| context.svids().get(place));
+    chosen.map(|svid| StreamedSvid(svid.clone())).ok_or_else(|| SvidProblem {
+        code: "svid-not-offered",
+        detail: format!("the Workload API offers no SVID {}, but {}", wanted.unwrap_or_default(), ids.join(", ")),
+    })
 }
 
 impl StreamedSvid {
+    /// Whose it is; `None` for what is no SPIFFE ID by our rules.
+    fn spiffe_id(&self) -> Option<SpiffeId> {
+        self.0.spiffe_id().to_string().parse().ok()
+    }
+
     /// Leaf first.
     pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.0.cert_chain().iter().map(|one| CertificateDer::from(one.as_bytes().to_vec())).collect()
