@@ -2,6 +2,7 @@
 //! (TLS-ALPN-01, RFC 8737).
 
 mod account;
+mod attempts;
 mod certificate;
 mod client;
 mod error;

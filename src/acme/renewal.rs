@@ -22,6 +22,7 @@ use crate::store::error::StoreError;
 
 use super::AcmeSettings;
 use super::account;
+use super::attempts::Attempts;
 use super::certificate::IssuedCertificate;
 use super::client::AcmeClient;
 use super::error::AcmeError;
@@ -45,10 +46,7 @@ pub(crate) struct Renewal {
 pub(crate) struct Progress {
     /// When to act next.
     due: Timestamp,
-    /// In a row.
-    failures: u32,
-    /// Certificates in a row that were due as soon as they came.
-    hurried: u32,
+    attempts: Attempts,
     /// Served, and not in the store yet.
     unsaved: Option<IssuedCertificate>,
     /// The failure that was logged last.
@@ -69,12 +67,8 @@ impl Renewal {
                 Err(error) => tracing::warn!(code = error.code(), %error, "the certificate in the store is not served"),
             }
         }
-        let attempt = self.store.secret(ATTEMPT).await?.unwrap_or_default();
-        let attempt =
-            String::from_utf8_lossy(&attempt).parse().map_or_else(|_| Timestamp::default(), Timestamp::from_secs);
-        // A service that starts again and again must not ask at each start.
-        let soonest = attempt.min(self.clock.now()).after(FIRST_RETRY);
-        self.progress.due = self.progress.due.max(soonest);
+        self.progress.attempts = Attempts::restore(&self.settings, &*self.store, self.clock.now()).await?;
+        self.progress.due = self.progress.due.max(self.progress.attempts.soonest);
         Ok(())
     }
 
@@ -95,6 +89,11 @@ impl Renewal {
                 Some(Ok(Ok(Err(error)))) => self.failed(&error),
                 Some(Ok(Err(panic))) => self.failed(&AcmeError::Client { detail: words(&*panic) }),
                 Some(Err(_)) => self.failed(&AcmeError::Timeout { limit: LIMIT }),
+            }
+            // A store that fails here has at least what was noted before the attempt.
+            let kept = self.progress.attempts.keep(&self.settings, &*self.store);
+            if let Some(Err(error)) = stop.run_until_cancelled(kept).await {
+                tracing::warn!(code = error.code(), %error, "the outcome of the attempt is not recorded");
             }
         }
         Ok(())
@@ -133,12 +132,17 @@ impl Renewal {
 
     async fn keep(&self, issued: &IssuedCertificate) -> Result<(), StoreError> {
         let record = serde_json::to_vec(issued).expect("texts and a list of them have a JSON form");
-        self.store.put_secret(CERTIFICATE, &record).await?;
-        self.store.put_secret(ATTEMPT, b"").await
+        self.store.put_secret(CERTIFICATE, &record).await
     }
 
-    async fn obtain(&self) -> Result<IssuedCertificate, AcmeError> {
-        self.store.put_secret(ATTEMPT, self.clock.now().as_secs().to_string().as_bytes()).await?;
+    async fn obtain(&mut self) -> Result<IssuedCertificate, AcmeError> {
+        let begun = self.clock.now();
+        self.progress.attempts.begun = begun;
+        // It counts as failed until it has succeeded, also if the service ends in the middle of it.
+        let failures = self.progress.attempts.failures.saturating_add(1);
+        let soonest = begun.after(retry(failures, None, 0.0));
+        let attempts = Attempts { failures, soonest, ..self.progress.attempts.clone() };
+        attempts.keep(&self.settings, &*self.store).await?;
         let obtained = self.order().await;
         if obtained.as_ref().is_err_and(AcmeError::is_without_account) {
             account::forget(&*self.store).await?;
@@ -166,8 +170,12 @@ impl Renewal {
     }
 
     fn succeeded(&mut self, life: Life) {
-        let (due, hurried) = after_success(life, self.clock.now(), self.progress.hurried, fastrand::f64());
-        self.progress = Progress { due, hurried, ..Progress::default() };
+        let (now, attempts) = (self.clock.now(), &self.progress.attempts);
+        let (due, hurried) = after_success(life, now, attempts.hurried, fastrand::f64());
+        // The certificate may be lost before it is due.
+        let soonest = if hurried > 0 { due } else { now.after(FIRST_RETRY) };
+        let attempts = Attempts { failures: 0, hurried, soonest, ..attempts.clone() };
+        self.progress = Progress { due, attempts, ..Progress::default() };
         self.metrics.count_order("ok");
         let (domains, not_after) = (self.domains(), self.tls.not_after().map(tracing::field::display));
         tracing::info!(domains, not_after, next = %due, "certificate obtained");
@@ -175,9 +183,10 @@ impl Renewal {
 
     fn failed(&mut self, error: &AcmeError) {
         let progress = &mut self.progress;
-        progress.failures = progress.failures.saturating_add(1);
+        let failures = progress.attempts.failures.saturating_add(1);
         let asked = Duration::from_secs(progress.asked.load(Ordering::Relaxed));
-        progress.due = self.clock.now().after(retry(progress.failures, Some(asked), fastrand::f64()));
+        progress.due = self.clock.now().after(retry(failures, Some(asked), fastrand::f64()));
+        progress.attempts = Attempts { failures, soonest: progress.due, ..progress.attempts.clone() };
         let (due, code, words) = (progress.due, error.code(), error.to_string());
         let is_new = progress.told.replace(words.clone()).is_none_or(|told| told != words);
         self.metrics.count_order(code);
@@ -204,8 +213,6 @@ fn words(panic: &(dyn Any + Send)) -> String {
 const LIMIT: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_secs(60);
 const CERTIFICATE: &str = "acme-certificate";
-/// When the last attempt that did not succeed began.
-const ATTEMPT: &str = "acme-attempt";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]

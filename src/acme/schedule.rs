@@ -42,7 +42,7 @@ pub(super) fn retry(failures: u32, asked: Option<Duration>, jitter: f64) -> Dura
 /// Also the least time between attempts, whatever becomes of them.
 pub(super) const FIRST_RETRY: Duration = Duration::from_secs(60);
 const LAST_RETRY: Duration = Duration::from_secs(6 * 3600);
-const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
+pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::acme::attempts::ATTEMPT;
 use crate::store;
 use crate::support::answer::Answer;
 use crate::support::ca::{Ca, Leaf};
@@ -296,6 +297,59 @@ async fn restarts_ask_no_more_often_than_once_a_minute() {
     let mut restarted = server.renewal_with(renewal.store, &[DOMAIN]);
     restarted.restore().await.unwrap();
     assert!(restarted.progress.due >= started.after(Duration::from_secs(60)), "{}", restarted.progress.due);
+}
+
+#[tokio::test]
+async fn a_restart_waits_for_as_long_as_the_failures_before_it_ask() {
+    let server = Server::start().await;
+    let answer = server.refuses("/orders", 429, "rateLimited", "too many");
+    server.peer.answer_at("/orders", answer.header("Retry-After", "7200"));
+    let mut renewal = server.renewal().await;
+    renewal.progress.attempts.failures = 2;
+    let (tls, stop, mut tasks) = (renewal.tls.clone(), CancellationToken::new(), JoinSet::new());
+    let (store, started) = (renewal.store.clone(), renewal.clock.now());
+    tasks.spawn(renewal.run(stop.clone()));
+    let kept = async || {
+        let kept = store.secret(ATTEMPT).await.unwrap().unwrap_or_default();
+        serde_json::from_slice::<Attempts>(&kept).unwrap_or_default()
+    };
+    let two_hours = Duration::from_secs(7200);
+    let waits = async {
+        while kept().await.soonest < started.after(two_hours) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    timeout(PATIENCE, waits).await.unwrap();
+    stop.cancel();
+    tasks.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(tls.problem().unwrap().code, "acme-rate-limited");
+
+    let mut restarted = server.renewal_with(store.clone(), &[DOMAIN]);
+    restarted.restore().await.unwrap();
+    assert_eq!((restarted.progress.attempts.failures, restarted.progress.due), (3, kept().await.soonest));
+    let mut corrected = server.renewal_with(store.clone(), &["other.a.example"]);
+    corrected.restore().await.unwrap();
+    assert_eq!(corrected.progress.attempts.failures, 0);
+    assert!(corrected.progress.due <= corrected.clock.now().after(Duration::from_secs(60)));
+
+    let ahead = Attempts { soonest: started.after(400 * two_hours), ..kept().await };
+    ahead.keep(&restarted.settings, &*store).await.unwrap();
+    restarted.restore().await.unwrap();
+    assert!(restarted.progress.due <= restarted.clock.now().after(Duration::from_secs(DAY)));
+}
+
+#[tokio::test]
+async fn an_attempt_in_which_the_service_ended_counts_as_failed() {
+    let server = Server::start().await;
+    server.refuses("/orders", 403, "unauthorized", "no");
+    let mut renewal = server.renewal().await;
+    renewal.progress.attempts.failures = 4;
+    let started = renewal.clock.now();
+    drop(renewal.attempt().await.err().unwrap());
+    let mut restarted = server.renewal_with(renewal.store, &[DOMAIN]);
+    restarted.restore().await.unwrap();
+    assert_eq!(restarted.progress.attempts.failures, 5);
+    assert!(restarted.progress.due >= started.after(Duration::from_secs(16 * 60)));
 }
 
 #[tokio::test]
