@@ -188,6 +188,25 @@ async fn a_server_that_is_not_there_is_told() {
 }
 
 #[tokio::test]
+async fn a_server_does_not_send_us_into_other_networks() {
+    for address in ["169.254.169.254", "10.0.0.1", "[::ffff:10.0.0.1]", "[fd00:ec2::254]", "0.0.0.0"] {
+        let server = Server::start().await;
+        let elsewhere = format!("https://{address}/x");
+        let directory = |order: &str| json!({"newNonce": server.url("/nonce"), "newAccount": server.url("/accounts"), "newOrder": order});
+        server.says("/directory", 200, &directory(&elsewhere));
+        let (code, words) = failure(server.renewal().await).await;
+        assert_eq!(code, "acme-unreachable", "{words}");
+        assert!(words.contains("to which an ACME server must not send us"), "{words}");
+
+        server.says("/directory", 200, &directory(&server.url("/orders")));
+        let order = server.order("pending").to_string();
+        server.peer.answer_at("/orders", Answer::status(201, order).header("Location", &elsewhere));
+        let (code, words) = failure(server.renewal().await).await;
+        assert_eq!(code, "acme-unreachable", "{words}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_server_met_in_place_of_the_proof_is_told() {
     let server = Server::start().await;
     let mut authorization = server.authorization(DOMAIN, "tls-alpn-01");

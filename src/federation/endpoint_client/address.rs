@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What kind of place an address leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// The Internet at large.
     Public,
     /// A private network: RFC 1918, unique local, carrier-grade NAT, test and reserved ranges.
@@ -58,7 +58,7 @@ pub(super) fn permitted(
 }
 
 /// The kind of place an address leads to; one that carries an IPv4 address counts as that.
-pub(super) fn reach(address: IpAddr) -> Reach {
+pub(crate) fn reach(address: IpAddr) -> Reach {
     match address {
         _ if METADATA.contains(&address) => Reach::LinkLocal,
         IpAddr::V4(address) => reach_v4(address),

@@ -24,15 +24,16 @@ use tokio::time::{Instant, timeout};
 use crate::federation::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl};
 use crate::verify::snapshot::DomainTrust;
 
+pub(crate) use self::address::{Reach, reach};
 pub(crate) use self::error::{FetchError, escaped, root_cause};
 pub(crate) use self::get::Bearer;
 pub(crate) use self::pin::{PinnedAuthority, Proof};
 pub(crate) use self::record::{FetchRecord, Shown};
+pub(crate) use self::resolve::{Reachable, SystemNames};
 pub(crate) use self::tls::Authentication;
 
 use self::error::RedirectRefusal;
 use self::hop::{Answered, Hop};
-use self::resolve::{Reachable, SystemNames};
 
 /// Fetches bundles. It remembers nothing from one fetch to the next: no connection, TLS session,
 /// redirect or cookie.

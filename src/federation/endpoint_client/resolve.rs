@@ -13,7 +13,7 @@ use super::error::{FetchError, Stage, escaped, root_cause};
 
 /// Names by way of the operating system.
 #[derive(Debug)]
-pub(super) struct SystemNames;
+pub(crate) struct SystemNames;
 
 impl Resolve for SystemNames {
     fn resolve(&self, name: Name) -> Resolving {
@@ -27,18 +27,18 @@ impl Resolve for SystemNames {
 
 /// What limits the addresses of one hop.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reachable {
+pub(crate) struct Reachable {
     /// Where the configured host was reached, on a redirect.
-    pub(super) configured: Option<Reach>,
+    pub(crate) configured: Option<Reach>,
     /// Whether link-local and metadata addresses are allowed.
-    pub(super) allow_link_local: bool,
+    pub(crate) allow_link_local: bool,
 }
 
 impl Reachable {
     /// The permitted addresses of a URL's host, at least one and at most 16, within `limit`.
     ///
     /// A host that is an address is judged like a name that resolves to it.
-    pub(super) async fn addresses(
+    pub(crate) async fn addresses(
         &self,
         url: &Url,
         names: &dyn Resolve,
