@@ -110,7 +110,7 @@ impl App {
             status_now,
         );
         let addresses = listeners.addresses();
-        let own = OwnKeys { publisher: publisher.clone(), status, endpoints: listeners.tls() };
+        let own = OwnKeys { publisher: publisher.clone(), status };
         own.start(&config, &shared, &mut tasks).await;
         let (configured, configured_now) = watch::channel(config);
         listeners.renew(&store, &clock, &mut tasks).await?;

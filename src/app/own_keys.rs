@@ -15,7 +15,6 @@ use crate::config::Config;
 use crate::federation::poller::Shared;
 use crate::federation::publisher::Publisher;
 use crate::federation::status::{OwnKeysStatus, Warning};
-use crate::http::tls::EndpointTls;
 use crate::spiffe::authority::SvidType;
 
 use super::Tasks;
@@ -25,7 +24,6 @@ use super::sources::{Documents, status};
 pub(super) struct OwnKeys {
     pub(super) publisher: Arc<Publisher>,
     pub(super) status: watch::Sender<OwnKeysStatus>,
-    pub(super) endpoints: Vec<EndpointTls>,
 }
 
 impl OwnKeys {
@@ -112,8 +110,6 @@ impl Followed {
         }
         let unconfirmed = self.carried.unconfirmed();
         warnings.extend(unconfirmed.map(|detail| Warning { code: "keys-unconfirmed".into(), detail }));
-        let svids = self.own.endpoints.iter().filter(|tls| tls.profile() == "https_spiffe");
-        warnings.extend(svids.filter_map(|tls| self.own.publisher.foreign_svid(&tls.chain())));
         let sources = sources.iter().map(status).collect();
         self.own.status.send_replace(OwnKeysStatus { warnings, sources });
         outcome.is_ok()

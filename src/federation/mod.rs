@@ -35,6 +35,7 @@ pub(crate) mod warnings;
 
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use tokio::sync::{oneshot, watch};
 
 use crate::spiffe::bundle::Bundle;
@@ -121,6 +122,11 @@ impl Federation {
         let place = self.inner.shared.store.check_place().err().map(|error| error.code());
         let reasons = [(nothing_published, "no-bundle"), (clock, "clock-went-back")];
         reasons.into_iter().filter_map(|(wrong, code)| wrong.then_some(code)).chain(place).collect()
+    }
+
+    /// Says so if the chain that an `https_spiffe` endpoint shows does not lead to our own authorities.
+    pub(crate) fn foreign_svid(&self, chain: &[CertificateDer<'_>]) -> Option<Warning> {
+        self.inner.publisher.foreign_svid(chain)
     }
 
     /// Our own bundle; `None` while there is none.

@@ -36,6 +36,9 @@ impl Operations {
         status.not_ready.extend(self.endpoints.iter().filter_map(EndpointTls::not_ready).map(str::to_owned));
         let warnings = self.endpoints.iter().flat_map(EndpointTls::warnings);
         status.warnings.extend(warnings.map(|it| Warning { code: it.code.to_owned(), detail: it.detail }));
+        // Asked anew each time: the SVID changes, and so do our authorities.
+        let svids = self.endpoints.iter().filter(|tls| tls.profile() == "https_spiffe");
+        status.warnings.extend(svids.filter_map(|tls| self.federation.foreign_svid(&tls.chain())));
         status
     }
 }

@@ -196,6 +196,24 @@ async fn fes_08_the_endpoints_svid_streams_and_one_that_would_not_do_changes_not
 }
 
 #[tokio::test]
+async fn fes_08_an_svid_that_no_peer_can_verify_is_told_while_it_is_shown() {
+    let (ca, other, id) = (Ca::of("a.example"), Ca::of("a.example"), "spiffe://a.example/comity");
+    let home = home(&ca, "");
+    let agent = Agent::start(&home.path("agent.sock"));
+    let mut service = home.start().await;
+    for (issuer, expected) in [(&ca, false), (&other, true), (&ca, false)] {
+        let svid = issuer.svid(id);
+        agent.svids(&[(id, &svid)], issuer);
+        shows(service.address("https_spiffe").await, &svid).await;
+        let status = home.admin("GET", "/v1/status").await.json();
+        let warnings = status["warnings"].as_array().unwrap();
+        let told = warnings.iter().any(|warning| warning["code"] == "endpoint-svid-untrusted");
+        assert_eq!(told, expected, "{status}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn of_several_svids_the_one_that_is_named_is_shown_else_always_the_first() {
     let ca = Ca::of("a.example");
     let (web, comity) = (ca.svid("spiffe://a.example/web"), ca.svid("spiffe://a.example/comity"));
