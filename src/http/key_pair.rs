@@ -37,10 +37,11 @@ pub(super) enum LeafRule {
     Svid(TrustDomain),
 }
 
-/// A chain with its key, checked, and when its leaf ends.
+/// A chain with its key, checked, and when its leaf is valid.
 #[derive(Debug)]
 pub(super) struct KeyPair {
     pub(super) certified: Arc<CertifiedKey>,
+    pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
     /// Of the bytes it was made from: tells whether they changed.
     pub(super) digest: Fingerprint,
@@ -68,7 +69,7 @@ impl KeyFileBytes {
 impl KeyFiles {
     /// A pair that lies in no file, by the name under which its errors speak of it.
     pub(super) fn issued() -> Self {
-        Self { certificate: ISSUED.into(), private_key: ISSUED.into(), rule: LeafRule::Web }
+        Self { certificate: ISSUED.into(), private_key: MADE.into(), rule: LeafRule::Web }
     }
 
     /// Reads both files, up to 1 MiB each; the key must not be writable by group or others.
@@ -108,8 +109,8 @@ impl KeyFiles {
         now: UnixTime,
     ) -> Result<KeyPair, TlsFileError> {
         let leaf = chain.first().ok_or_else(|| TlsFileError::NoCertificate { file: self.certificate.clone() })?;
-        let not_after = self.check_leaf(leaf, now)?;
-        Ok(KeyPair { certified: Arc::new(self.certify(chain, key()?)?), not_after, digest })
+        let (not_before, not_after) = self.check_leaf(leaf, now)?;
+        Ok(KeyPair { certified: Arc::new(self.certify(chain, key()?)?), not_before, not_after, digest })
     }
 
     fn chain(&self, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
@@ -118,17 +119,18 @@ impl KeyFiles {
             .map_err(|_| TlsFileError::MalformedCertificate { file: self.certificate.clone() })
     }
 
-    fn check_leaf(&self, der: &CertificateDer<'_>, now: UnixTime) -> Result<Timestamp, TlsFileError> {
+    fn check_leaf(&self, der: &CertificateDer<'_>, now: UnixTime) -> Result<(Timestamp, Timestamp), TlsFileError> {
         let malformed = || TlsFileError::MalformedCertificate { file: self.certificate.clone() };
         let (_, leaf) = X509Certificate::from_der(der).map_err(|_| malformed())?;
-        let not_after = Timestamp::from_secs(u64::try_from(leaf.validity().not_after.timestamp()).unwrap_or(0));
+        let (begin, end) = (leaf.validity().not_before.timestamp(), leaf.validity().not_after.timestamp());
+        let (not_before, not_after) = (Timestamp::from_signed(begin), Timestamp::from_signed(end));
         if not_after < Timestamp::from(now) {
             return Err(TlsFileError::Expired { file: self.certificate.clone(), not_after });
         }
         match &self.rule {
             LeafRule::Web if !names_a_host(&leaf) => Err(TlsFileError::NoHostName { file: self.certificate.clone() }),
-            LeafRule::Svid(trust_domain) => self.check_svid(der, trust_domain, now).map(|()| not_after),
-            LeafRule::Web => Ok(not_after),
+            LeafRule::Svid(trust_domain) => self.check_svid(der, trust_domain, now).map(|()| (not_before, not_after)),
+            LeafRule::Web => Ok((not_before, not_after)),
         }
     }
 
@@ -191,6 +193,8 @@ pub(crate) enum TlsFileError {
     KeyMismatch { certificate: PathBuf, private_key: PathBuf },
     #[error("{}: the certificate expired at {not_after}", file.display())]
     Expired { file: PathBuf, not_after: Timestamp },
+    #[error("{}: the certificate is valid from {not_before} on only", file.display())]
+    NotYetValid { file: PathBuf, not_before: Timestamp },
     #[error("{}: the certificate has no DNS name or IP address as subject alternative name", file.display())]
     NoHostName { file: PathBuf },
     #[error("{}: not an X509-SVID: {reason}", file.display())]
@@ -214,6 +218,7 @@ impl TlsFileError {
             Self::UnusableKey { .. } => "private-key-unusable",
             Self::KeyMismatch { .. } => "private-key-mismatch",
             Self::Expired { .. } => "certificate-expired",
+            Self::NotYetValid { .. } => "certificate-not-yet-valid",
             Self::NoHostName { .. } => "certificate-without-host",
             Self::NotAnSvid { .. } => "not-an-svid",
             Self::ForeignSvid { .. } => "foreign-svid",
@@ -245,4 +250,5 @@ fn names_a_host(leaf: &X509Certificate<'_>) -> bool {
 }
 
 const ISSUED: &str = "what the ACME server issued";
+const MADE: &str = "the key that was made for it";
 const MAX_FILE_BYTES: usize = 1 << 20;

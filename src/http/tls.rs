@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use rustls::pki_types::CertificateDer;
@@ -207,10 +208,16 @@ impl EndpointTls {
         &self.current.challenges
     }
 
-    /// Holds what was issued, both in PEM and the chain leaf first, to the rules of a pair in files.
+    /// Holds what was issued, both in PEM and the chain leaf first, to the rules of a pair in files; it must be valid
+    /// already, give or take 5 min by our clock.
     pub(crate) fn check(&self, certificate: &[u8], private_key: &[u8]) -> Result<IssuedPair, TlsFileError> {
         let now = self.clock.current_time().ok_or(TlsFileError::NoTime)?;
-        KeyFiles::issued().check(&KeyFileBytes::issued(certificate, private_key), now).map(IssuedPair)
+        let files = KeyFiles::issued();
+        let pair = files.check(&KeyFileBytes::issued(certificate, private_key), now)?;
+        if pair.not_before > Timestamp::from(now).after(CLOCK_LENIENCE) {
+            return Err(TlsFileError::NotYetValid { file: files.certificate, not_before: pair.not_before });
+        }
+        Ok(IssuedPair(pair))
     }
 
     /// Serves it from now on.
@@ -339,6 +346,8 @@ impl ResolvesServerCert for Current {
         }
     }
 }
+
+const CLOCK_LENIENCE: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests;

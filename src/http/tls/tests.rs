@@ -1,7 +1,6 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
@@ -214,6 +213,7 @@ fn what_was_issued_is_held_to_the_rules_of_files_and_replaces_nothing_if_it_brea
     let other_key = Minted { private_key: web_leaf().private_key, ..web_leaf() };
     for (minted, code) in [
         (expired, "certificate-expired"),
+        (begins_in(600), "certificate-not-yet-valid"),
         (other_key, "private-key-mismatch"),
         (mint(Leaf::default()), "certificate-without-host"),
         (Minted { certificate: "<html>".into(), ..web_leaf() }, "no-certificate"),
@@ -222,8 +222,17 @@ fn what_was_issued_is_held_to_the_rules_of_files_and_replaces_nothing_if_it_brea
         assert_eq!(tls.chain(), std::slice::from_ref(&good.der));
         assert_eq!(tls.problem().unwrap().code, "acme-refused");
     }
+    let other_key = Minted { private_key: web_leaf().private_key, ..web_leaf() };
+    let words = install(&tls, &other_key).unwrap_err().to_string();
+    assert_eq!(words, "the key that was made for it is not the key of what the ACME server issued");
     install(&tls, &good).unwrap();
     assert_eq!(tls.problem(), None);
+    install(&tls, &begins_in(240)).unwrap();
+}
+
+fn begins_in(seconds: u64) -> Minted {
+    let not_before = UnixTime::now().as_secs() + seconds;
+    mint(Leaf { hosts: vec![HOST.into()], not_before, ..Leaf::default() })
 }
 
 #[test]
