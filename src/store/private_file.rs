@@ -1,27 +1,47 @@
 //! Files that only their owner can write, and the lock that keeps a second service away.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use tracing::{info, warn};
 
 use crate::files::trusted;
 
 use super::error::StoreError;
 
-/// Creates the file with mode 0600, or refuses one that others than its owner can write.
-pub(super) fn create_or_check(path: &Path) -> Result<(), StoreError> {
+/// Creates the file with mode 0600, or refuses one that others than its owner can write and closes it to readers.
+pub(super) fn create_or_close(path: &Path) -> Result<(), StoreError> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).open(path);
-    let metadata = file.and_then(|file| file.metadata());
-    check_mode(path, metadata)
+    close(path, file)
 }
 
-/// Refuses a file that others than its owner can write; one that doesn't exist is fine.
-pub(super) fn check_if_present(path: &Path) -> Result<(), StoreError> {
-    match fs::metadata(path) {
+/// The same for a file that need not exist.
+pub(super) fn close_if_present(path: &Path) -> Result<(), StoreError> {
+    match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        metadata => check_mode(path, metadata),
+        file => close(path, file),
     }
+}
+
+/// There may be private keys in it. Who must not change its mode, since it isn't his, can but say so.
+fn close(path: &Path, file: io::Result<File>) -> Result<(), StoreError> {
+    let at = |source| StoreError::Path { path: path.into(), source };
+    let file = file.map_err(at)?;
+    let metadata = file.metadata().map_err(at)?;
+    check_mode(path, Ok(metadata.clone()))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let was = format!("{mode:o}");
+        match file.set_permissions(Permissions::from_mode(mode & PRIVATE)) {
+            Ok(()) => info!(file = %path.display(), was, "the store is its owner's alone now"),
+            Err(error) => {
+                warn!(code = "private-key-readable", file = %path.display(), was, %error, "others may read the store");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a folder in which others than its owner can replace files. Those above it don't count.

@@ -16,7 +16,7 @@ use crate::spiffe::trust_domain::TrustDomain;
 
 use super::error::StoreError;
 use super::open_files::OpenFiles;
-use super::private_file::{StoreLock, check_folder, check_if_present, create_or_check, with_suffix};
+use super::private_file::{StoreLock, check_folder, close_if_present, create_or_close, with_suffix};
 use super::records::Limits;
 use super::sql::SqlStore;
 
@@ -24,11 +24,11 @@ use super::sql::SqlStore;
 pub(super) async fn open(path: &Path, trust_domain: &TrustDomain, limits: Limits) -> Result<SqlStore, StoreError> {
     check_folder(path)?;
     let mut lock = StoreLock::take(path)?;
-    create_or_check(path)?;
+    create_or_close(path)?;
     if let Some(aside) = lock.set_aside_foreign_wal(path)? {
         warn!(code = "store-wal-set-aside", wal = %aside.display(), "the store's file was replaced: what was beside the old one is set aside");
     }
-    check_if_present(&with_suffix(path, "-wal"))?;
+    close_if_present(&with_suffix(path, "-wal"))?;
     let files = Arc::new(OpenFiles::default());
     for file in [path, &with_suffix(path, ".lock")] {
         files.remember(file)?;
@@ -49,6 +49,8 @@ async fn connect(path: &Path, files: Arc<OpenFiles>) -> Result<SqlitePool, Store
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // Private keys that were replaced are overwritten, not left in free pages.
+        .pragma("secure_delete", "ON")
         .busy_timeout(BUSY_TIMEOUT);
     // SQLite keeps them beside what a link leads to.
     let real = path.canonicalize().map_err(|source| StoreError::Path { path: path.into(), source })?;

@@ -83,6 +83,22 @@ async fn the_files_are_private() {
 }
 
 #[tokio::test]
+async fn what_others_can_read_is_closed_to_them() {
+    let (_folder, path) = place();
+    closed(filled(&path).await).await;
+    let wal = with_suffix(&path, "-wal");
+    fs::write(&wal, "").unwrap();
+    for file in [&path, &wal] {
+        fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
+    }
+    let store = open(&path).await.unwrap();
+    for file in [&path, &wal] {
+        assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    }
+    closed(store).await;
+}
+
+#[tokio::test]
 async fn what_others_can_write_is_refused() {
     let (folder, path) = place();
     closed(filled(&path).await).await;
