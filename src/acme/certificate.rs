@@ -35,6 +35,11 @@ impl IssuedCertificate {
         private_key: String,
         obtained: Timestamp,
     ) -> Result<Self, AcmeError> {
+        let (bytes, certificates) = (chain.len(), CertificateDer::pem_slice_iter(chain.as_bytes()).count());
+        if bytes > MAX_CHAIN_BYTES || certificates > MAX_CERTIFICATES {
+            let detail = format!("a chain of {certificates} certificates and {bytes} bytes; at most 10 and 64 KiB");
+            return Err(AcmeError::Malformed { detail });
+        }
         let names = with_leaf(&chain, dns_names)?;
         let missing = settings.domains.iter().find(|domain| !names.contains(domain));
         if let Some(domain) = missing {
@@ -73,6 +78,10 @@ fn dns_names(leaf: &X509Certificate<'_>) -> Vec<String> {
     });
     dns.collect()
 }
+
+/// Each handshake sends the chain to whoever knocks.
+const MAX_CHAIN_BYTES: usize = 64 << 10;
+const MAX_CERTIFICATES: usize = 10;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]

@@ -26,6 +26,9 @@ fn a_certificate_names_every_domain_that_was_asked_for() {
         ("one of two", chain(&["a.example"]), Some("acme-name-missing")),
         ("a wildcard", chain(&["*.example"]), Some("acme-name-missing")),
         ("none", chain(&[]), Some("acme-name-missing")),
+        ("ten certificates", chain(&["a.example", "b.example"]).repeat(10), None),
+        ("eleven", chain(&["a.example", "b.example"]).repeat(11), Some("acme-malformed")),
+        ("text without end", chain(&["a.example", "b.example"]) + &" ".repeat(64 << 10), Some("acme-malformed")),
         ("nothing", String::new(), Some("acme-no-certificate")),
         ("garbled", chain(&["a.example"]).replacen("MI", "AA", 1), Some("acme-no-certificate")),
     ] {
