@@ -47,12 +47,22 @@ pub(crate) struct Progress {
     /// When to act next.
     due: Timestamp,
     attempts: Attempts,
-    /// Served, and not in the store yet.
+    /// Issued, and not in the store yet.
     unsaved: Option<IssuedCertificate>,
     /// The failure that was logged last.
     told: Option<String>,
     /// Seconds for which the server told us to wait.
     asked: Arc<AtomicU64>,
+}
+
+impl Progress {
+    /// What an attempt came to that failed.
+    fn outcome(&self) -> &'static str {
+        match self.unsaved {
+            Some(_) => "the new certificate is served, and not stored yet",
+            None => "no new certificate; the old one stays, if there is one",
+        }
+    }
 }
 
 impl Renewal {
@@ -116,23 +126,16 @@ impl Renewal {
             Some(issued) => issued,
             None => self.obtain().await?,
         };
-        let pair = self.check(&issued)?;
+        let (pair, life) = (self.check(&issued)?, issued.life()?);
+        let record = serde_json::to_vec(&issued).expect("texts and a list of them have a JSON form");
+        // Before anything can interrupt us: what was issued is not to be ordered again.
+        self.progress.unsaved = Some(issued);
         // In this order a restart never goes back behind what a client has seen.
-        let kept = self.keep(&issued).await;
+        let kept = self.store.put_secret(CERTIFICATE, &record).await;
         self.tls.install(pair);
-        let life = issued.life()?;
-        match kept {
-            Ok(()) => Ok(life),
-            Err(error) => {
-                self.progress.unsaved = Some(issued);
-                Err(error.into())
-            }
-        }
-    }
-
-    async fn keep(&self, issued: &IssuedCertificate) -> Result<(), StoreError> {
-        let record = serde_json::to_vec(issued).expect("texts and a list of them have a JSON form");
-        self.store.put_secret(CERTIFICATE, &record).await
+        kept?;
+        self.progress.unsaved = None;
+        Ok(life)
     }
 
     async fn obtain(&mut self) -> Result<IssuedCertificate, AcmeError> {
@@ -190,12 +193,11 @@ impl Renewal {
         let (due, code, words) = (progress.due, error.code(), error.to_string());
         let is_new = progress.told.replace(words.clone()).is_none_or(|told| told != words);
         self.metrics.count_order(code);
-        let domains = self.domains();
+        let (what, domains) = (progress.outcome(), self.settings.domains.join(", "));
         if is_new {
-            tracing::error!(domains, code, %error, next = %due, "no new certificate; the old one stays, if there is one");
+            tracing::error!(domains, code, %error, next = %due, "{what}");
         }
-        self.tls
-            .report_problem(code, format!("no new certificate for {domains}: {words}; the next attempt is at {due}"));
+        self.tls.report_problem(code, format!("{domains}: {what}: {words}; the next attempt is at {due}"));
     }
 
     fn domains(&self) -> String {

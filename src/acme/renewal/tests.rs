@@ -378,6 +378,8 @@ async fn a_certificate_that_could_not_be_stored_is_stored_later_and_not_ordered_
     let identity = server.ca.server(DOMAIN);
     let (chain, key, now) = (identity.chain_pem(), identity.key_pem(), renewal.clock.now());
     renewal.progress.unsaved = Some(IssuedCertificate::new(&renewal.settings, chain, key, now).unwrap());
+    renewal.failed(&AcmeError::Timeout { limit: LIMIT });
+    assert!(renewal.tls.problem().unwrap().detail.contains("the new certificate is served, and not stored yet"));
     let life = renewal.attempt().await.unwrap();
     renewal.succeeded(life);
     assert_eq!((renewal.tls.fault(), server.peer.connections()), (None, 0));
