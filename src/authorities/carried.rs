@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::spiffe::authority::{Authority, AuthorityId};
+use crate::spiffe::authority::{Authority, AuthorityId, SvidType};
 use crate::spiffe::bundle::Authorities;
 use crate::spiffe::document::BundleDocument;
 
-use super::LoadedAuthorities;
 use super::source::SourceState;
+use super::{AuthorityProblem, LoadedAuthorities};
 
 /// Keys that were public before the restart and that nothing which can be read holds.
 pub(crate) struct Carried {
     keys: Authorities,
-    /// Files and sources that may hold them: those that nobody could read since the start.
-    unread: BTreeSet<String>,
+    /// What may hold them, by the type of its keys: files and sources that nobody could read since the start.
+    unread: BTreeSet<(SvidType, String)>,
     /// Whether anything was public before.
     continues: bool,
     /// Those of the keys that are public still, and in nothing that can be read.
@@ -41,14 +41,15 @@ impl Carried {
         sources: &[SourceState],
     ) -> Result<Option<Authorities>, TooManyAuthorities> {
         let now = unread(files, sources);
-        self.unread.retain(|name| now.contains(name));
+        self.unread.retain(|one| now.contains(one));
         let found = found(files, sources);
         let awaited = !self.continues && sources.iter().any(|source| source.authorities.is_none());
         if found.is_empty() || awaited {
             return Ok(None);
         }
         self.continues = true;
-        let carried = || self.keys.iter().filter(|_| !self.unread.is_empty());
+        let awaited: BTreeSet<_> = self.unread.iter().map(|(svid_type, _)| *svid_type).collect();
+        let carried = || self.keys.iter().filter(|authority| awaited.contains(&authority.svid_type()));
         self.unconfirmed = carried().map(Authority::id).filter(|id| !found.contains(id)).collect();
         let joined: Authorities = carried().chain(found.iter()).cloned().collect();
         if joined.len() > BundleDocument::MAX_KEYS { Err(TooManyAuthorities) } else { Ok(Some(joined)) }
@@ -60,7 +61,9 @@ impl Carried {
             return None;
         }
         let keys: Vec<_> = self.unconfirmed.iter().take(MAX_SHOWN).map(ToString::to_string).collect();
-        let unread: Vec<_> = self.unread.iter().map(String::as_str).collect();
+        let types: BTreeSet<_> = self.unconfirmed.iter().map(AuthorityId::svid_type).collect();
+        let unread = self.unread.iter().filter(|(svid_type, _)| types.contains(svid_type));
+        let unread: Vec<_> = unread.map(|(_, name)| name.as_str()).collect();
         Some(format!(
             "{} of before the restart stay public until these can be read: {} ({})",
             self.unconfirmed.len(),
@@ -70,10 +73,13 @@ impl Carried {
     }
 }
 
-fn unread(files: &LoadedAuthorities, sources: &[SourceState]) -> BTreeSet<String> {
-    let files = files.problems.iter().map(|problem| problem.file.display().to_string());
+/// The files for one type of keys count as one: what an empty folder held may come back as a file half written.
+fn unread(files: &LoadedAuthorities, sources: &[SourceState]) -> BTreeSet<(SvidType, String)> {
+    let is_of = |svid_type, problem: &AuthorityProblem| problem.svid_type.is_none_or(|of| of == svid_type);
+    let files = FILES.iter().filter(|(svid_type, _)| files.problems.iter().any(|problem| is_of(*svid_type, problem)));
     let sources = sources.iter().filter(|source| source.authorities.is_none());
-    files.chain(sources.map(|source| source.name.clone())).collect()
+    let sources = sources.map(|source| (source.svid_type, source.name.clone()));
+    files.map(|(svid_type, key)| (*svid_type, (*key).to_owned())).chain(sources).collect()
 }
 
 fn found(files: &LoadedAuthorities, sources: &[SourceState]) -> Authorities {
@@ -96,6 +102,12 @@ impl TooManyAuthorities {
     }
 }
 
+/// The keys of the configuration under which files are.
+const FILES: [(SvidType, &str); 3] = [
+    (SvidType::X509Svid, "authorities.x509"),
+    (SvidType::JwtSvid, "authorities.jwt"),
+    (SvidType::WitSvid, "authorities.wit"),
+];
 /// Identities in one warning.
 const MAX_SHOWN: usize = 8;
 
@@ -104,7 +116,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::authorities::AuthorityProblem;
     use crate::spiffe::fixtures::FIXTURES;
 
     fn keys(of: &[usize]) -> Authorities {
@@ -112,7 +123,12 @@ mod tests {
     }
 
     fn files(of: &[usize], broken: &[&str]) -> LoadedAuthorities {
-        let problem = |file: &&str| AuthorityProblem { file: PathBuf::from(file), code: "x", detail: String::new() };
+        let problem = |file: &&str| AuthorityProblem {
+            file: PathBuf::from(file),
+            svid_type: Some(SvidType::X509Svid),
+            code: "x",
+            detail: String::new(),
+        };
         LoadedAuthorities {
             authorities: keys(of),
             problems: broken.iter().map(problem).collect(),
@@ -121,7 +137,13 @@ mod tests {
     }
 
     fn source(of: Option<&[usize]>) -> SourceState {
-        SourceState { name: "https://a.example/".into(), authorities: of.map(keys), ..SourceState::default() }
+        let unread = SourceState::unread("https://a.example/".into(), SvidType::X509Svid);
+        SourceState { authorities: of.map(keys), ..unread }
+    }
+
+    fn issuer(of: Option<Authorities>) -> SourceState {
+        let unread = SourceState::unread("https://issuer.example".into(), SvidType::JwtSvid);
+        SourceState { authorities: of, ..unread }
     }
 
     /// What is published in turn; `-` where nothing changes.
@@ -177,13 +199,41 @@ mod tests {
     }
 
     #[test]
+    fn files_are_unread_until_nothing_is_wrong_with_any_of_them() {
+        let looks = [
+            (files(&[1], &["/etc/ca"]), vec![]),
+            (files(&[1], &["/etc/ca/half-written.pem"]), vec![]),
+            (files(&[1, 3], &[]), vec![]),
+            (files(&[1, 3], &["/etc/ca"]), vec![]),
+        ];
+        let expected = [&[1, 2][..], &[1, 2], &[1, 3], &[1, 3]].map(|of| Some(keys(of)));
+        assert_eq!(published(Some(&[1, 2]), &looks), expected);
+    }
+
+    #[test]
+    fn what_cannot_hold_a_key_does_not_keep_it() {
+        let jwt = || FIXTURES[2].jwt("one");
+        let before: Authorities = keys(&[1, 2]).iter().cloned().chain([jwt()]).collect();
+        let (one, none) = (files(&[1], &[]), files(&[1], &["/etc/ca"]));
+        let of = |of: &[usize], more: Option<Authority>| keys(of).iter().cloned().chain(more).collect::<Authorities>();
+        for (name, files, source, expected) in [
+            ("the issuer is down", &one, issuer(None), of(&[1], Some(jwt()))),
+            ("a server with certificates is down", &one, source(None), keys(&[1, 2])),
+            ("a file with certificates is broken", &none, source(Some(&[1])), keys(&[1, 2])),
+        ] {
+            let sources = [source];
+            let joined = Carried::new(Some(&before), files, &sources).joined_by(files, &sources);
+            assert_eq!(joined, Ok(Some(expected)), "{name}");
+        }
+    }
+
+    #[test]
     fn all_together_are_as_many_as_peers_read() {
         let jwt = |count: usize| (0..count).map(|n| FIXTURES[1].jwt(&n.to_string())).collect::<Authorities>();
         for (count, expected) in [(255, Ok(256)), (256, Err(TooManyAuthorities))] {
-            let source = SourceState { authorities: Some(jwt(count)), ..SourceState::default() };
             let files = files(&[1], &[]);
             let mut carried = Carried::new(None, &files, &[]);
-            let joined = carried.joined_by(&files, &[source]);
+            let joined = carried.joined_by(&files, &[issuer(Some(jwt(count)))]);
             assert_eq!(joined.map(|joined| joined.unwrap().len()), expected);
         }
     }

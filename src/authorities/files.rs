@@ -83,7 +83,7 @@ impl AuthorityFiles {
             match list(source) {
                 Ok(files) => files.iter().for_each(|file| loaded.read(kind, file, trust_domain, previous)),
                 Err(error) => {
-                    loaded.report(source, &error);
+                    loaded.report(Some(kind), source, &error);
                     loaded.keep_all(kind, source, previous);
                 }
             }
@@ -110,7 +110,7 @@ impl LoadedAuthorities {
         let good = match read(kind, file, trust_domain, last) {
             Ok(good) => Some(good),
             Err(error) => {
-                self.report(file, &error);
+                self.report(Some(kind), file, &error);
                 last.cloned()
             }
         };
@@ -125,12 +125,13 @@ impl LoadedAuthorities {
     }
 
     fn overruled_by(mut self, previous: &Self, error: &UnusableFile) -> Self {
-        self.report(Path::new("authorities"), error);
+        self.report(None, Path::new("authorities"), error);
         Self { problems: self.problems, ..previous.clone() }
     }
 
-    fn report(&mut self, file: &Path, error: &UnusableFile) {
-        self.problems.push(AuthorityProblem { file: file.to_owned(), code: error.code(), detail: error.to_string() });
+    fn report(&mut self, kind: Option<Kind>, file: &Path, error: &UnusableFile) {
+        let (svid_type, file) = (kind.map(Kind::svid_type), file.to_owned());
+        self.problems.push(AuthorityProblem { file, svid_type, code: error.code(), detail: error.to_string() });
     }
 }
 
@@ -208,7 +209,7 @@ fn read(
 }
 
 fn log(previous: &LoadedAuthorities, loaded: &LoadedAuthorities) {
-    for AuthorityProblem { file, code, detail } in &loaded.problems {
+    for AuthorityProblem { file, code, detail, .. } in &loaded.problems {
         if !previous.problems.iter().any(|known| known.file == *file && known.code == *code) {
             tracing::warn!(file = ?file, code, detail, "authority file not used; its last good keys stay");
         }

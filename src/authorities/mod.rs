@@ -16,7 +16,7 @@ pub(crate) mod workload_api;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::spiffe::authority::Authority;
+use crate::spiffe::authority::{Authority, SvidType};
 use crate::spiffe::bundle::Authorities;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -36,6 +36,8 @@ pub(crate) struct LoadedAuthorities {
 pub(crate) struct AuthorityProblem {
     /// The file or folder.
     pub(crate) file: PathBuf,
+    /// Which keys it should hold; `None` if all files together are wrong.
+    pub(crate) svid_type: Option<SvidType>,
     /// Stable identifier; see docs/problems.md.
     pub(crate) code: &'static str,
     /// For the operator.
@@ -48,6 +50,16 @@ enum Kind {
     X509,
     Jwt,
     Wit,
+}
+
+impl Kind {
+    fn svid_type(self) -> SvidType {
+        match self {
+            Self::X509 => SvidType::X509Svid,
+            Self::Jwt => SvidType::JwtSvid,
+            Self::Wit => SvidType::WitSvid,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use tokio_util::sync::CancellationToken;
 
+use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::ca_answer::{self, CaAnswerError};
@@ -44,6 +45,14 @@ impl PolledSource {
     pub(crate) fn name(&self) -> &str {
         match &self.origin {
             Origin::Certificates(url) | Origin::Issuer(url) | Origin::Jwks(url) => url,
+        }
+    }
+
+    /// The type of all keys that it can have.
+    pub(crate) fn svid_type(&self) -> SvidType {
+        match self.origin {
+            Origin::Certificates(_) => SvidType::X509Svid,
+            Origin::Issuer(_) | Origin::Jwks(_) => SvidType::JwtSvid,
         }
     }
 
@@ -140,17 +149,5 @@ impl PolledError {
 const FIRST: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_never_read_is_asked_soon_and_then_less_often() {
-        let minute = Duration::from_secs(60);
-        for (attempts, has_been_read, expected) in
-            [(1, false, 1), (2, false, 2), (4, false, 8), (7, false, 60), (u32::MAX, false, 60), (1, true, 60)]
-        {
-            assert_eq!(wait(minute, attempts, has_been_read), Duration::from_secs(expected), "{attempts}");
-        }
-        assert_eq!(wait(FIRST / 2, 1, false), FIRST / 2);
-    }
-}
+#[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]
+mod tests;

@@ -6,15 +6,17 @@ use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use tokio::sync::watch;
 
-use crate::spiffe::authority::Authority;
+use crate::spiffe::authority::{Authority, SvidType};
 use crate::spiffe::bundle::Authorities;
 use crate::spiffe::document::ignored::IgnoredElement;
 
 /// One source and what it last brought.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct SourceState {
     /// Its URL or socket.
     pub(crate) name: String,
+    /// The only keys that it can have.
+    pub(crate) svid_type: SvidType,
     /// The keys it last had; `None` until it has been read for the first time since the start.
     pub(crate) authorities: Option<Authorities>,
     /// What it holds besides, which is no authority.
@@ -23,6 +25,13 @@ pub(crate) struct SourceState {
     pub(crate) last_success: Option<UnixTime>,
     /// Why the newest attempt brought nothing.
     pub(crate) problem: Option<SourceProblem>,
+}
+
+impl SourceState {
+    /// One that has not been read.
+    pub(crate) fn unread(name: String, svid_type: SvidType) -> Self {
+        Self { name, svid_type, authorities: None, ignored: Vec::new(), last_success: None, problem: None }
+    }
 }
 
 /// Why a source was not read, or why what it brought is not published.
@@ -54,9 +63,8 @@ impl Found {
 pub(crate) type Board = watch::Sender<Vec<SourceState>>;
 
 /// A board on which none of these sources has been read.
-pub(crate) fn board(names: impl IntoIterator<Item = String>) -> Board {
-    let unread = |name| SourceState { name, ..SourceState::default() };
-    watch::Sender::new(names.into_iter().map(unread).collect())
+pub(crate) fn board(sources: impl IntoIterator<Item = (String, SvidType)>) -> Board {
+    watch::Sender::new(sources.into_iter().map(|(name, svid_type)| SourceState::unread(name, svid_type)).collect())
 }
 
 /// One source's place on the board.
@@ -95,13 +103,7 @@ impl Reporter {
                 let (keys, ignored) = (authorities.len(), found.ignored.len());
                 tracing::info!(source, keys, ignored, "source of authorities read");
             }
-            *state = SourceState {
-                name: state.name.clone(),
-                authorities: Some(authorities),
-                ignored: found.ignored,
-                last_success: now,
-                problem: None,
-            };
+            (state.authorities, state.ignored, state.last_success) = (Some(authorities), found.ignored, now);
         });
     }
 
