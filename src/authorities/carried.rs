@@ -65,7 +65,7 @@ impl Carried {
         let unread = self.unread.iter().filter(|(svid_type, _)| types.contains(svid_type));
         let unread: Vec<_> = unread.map(|(_, name)| name.as_str()).collect();
         Some(format!(
-            "{} of before the restart stay public until these can be read: {} ({})",
+            "{} of before the restart stay public until these can be read and have keys: {} ({})",
             self.unconfirmed.len(),
             unread.join(", "),
             keys.join(", ")
@@ -77,7 +77,8 @@ impl Carried {
 fn unread(files: &LoadedAuthorities, sources: &[SourceState]) -> BTreeSet<(SvidType, String)> {
     let is_of = |svid_type, problem: &AuthorityProblem| problem.svid_type.is_none_or(|of| of == svid_type);
     let files = FILES.iter().filter(|(svid_type, _)| files.problems.iter().any(|problem| is_of(*svid_type, problem)));
-    let sources = sources.iter().filter(|source| source.authorities.is_none());
+    // One that has said nothing but "none" since the start might have said so by mistake, so it confirms nothing.
+    let sources = sources.iter().filter(|source| source.authorities.as_ref().is_none_or(Authorities::is_empty));
     let sources = sources.map(|source| (source.svid_type, source.name.clone()));
     files.map(|(svid_type, key)| (*svid_type, (*key).to_owned())).chain(sources).collect()
 }
@@ -196,6 +197,19 @@ mod tests {
     #[test]
     fn a_source_taken_out_of_the_configuration_takes_its_keys_with_it() {
         assert_eq!(published(Some(&[1, 2]), &[(files(&[1], &[]), vec![])]), [Some(keys(&[1]))]);
+    }
+
+    #[test]
+    fn a_source_that_says_it_has_none_confirms_nothing_until_it_has_some() {
+        let jwt = |key_id: &str| FIXTURES[2].jwt(key_id);
+        let (before, none): (Authorities, _) =
+            ([jwt("one"), jwt("two")].into_iter().collect(), Some(Authorities::new()));
+        let (files, next) = (files(&[1], &[]), Some([jwt("two")].into_iter().collect::<Authorities>()));
+        let mut carried = Carried::new(Some(&before), &files, &[issuer(None)]);
+        for (source, expected) in [(None, 2), (none.clone(), 2), (next, 1), (none, 0)] {
+            let joined = carried.joined_by(&files, &[issuer(source)]).unwrap().unwrap();
+            assert_eq!(joined.count(SvidType::JwtSvid), expected);
+        }
     }
 
     #[test]

@@ -55,6 +55,11 @@ impl Agent {
         self.script.send_modify(|script| script.jwt_bundles = Ok(message));
     }
 
+    /// From now on, knows nothing of JWT.
+    pub(crate) fn offers_no_jwt_bundles(&self) {
+        self.script.send_modify(|script| script.jwt_bundles = Err(UNIMPLEMENTED));
+    }
+
     /// From now on, streams these SVIDs, the first being the default.
     pub(crate) fn svids(&self, svids: &[(&str, &Identity)], ca: &Ca) {
         let svid = |(id, identity): &(&str, &Identity)| {

@@ -124,6 +124,34 @@ async fn a_restart_without_the_agent_retires_nothing_and_a_domain_without_jwt_ke
 }
 
 #[tokio::test]
+async fn a_restart_and_an_agent_that_lost_its_jwt_keys_retire_none_of_them() {
+    let own = Ca::of("a.example");
+    let publisher = publisher();
+    let agent = Agent::start(&publisher.home.path("agent.sock"));
+    agent.bundles(&[(OWN, &[&own])]);
+    agent.jwt_bundles(&[(OWN, &jwks(&["one"]))]);
+    let (service, address) = publisher.start().await;
+    publishes(address, &[&own]).await;
+    publishes_key_ids(address, &["one"]).await;
+    service.stop().await;
+    let lies: [&dyn Fn(); 2] = [&|| agent.jwt_bundles(&[(OWN, "{\"keys\":[]}")]), &|| agent.offers_no_jwt_bundles()];
+    for lie in lies {
+        lie();
+        let (service, address) = publisher.start().await;
+        source(&publisher, 0, |source| !source["last_success"].is_null()).await;
+        source(&publisher, 1, |source| !source["last_success"].is_null()).await;
+        publishes_key_ids(address, &["one"]).await;
+        let warnings = publisher.home.admin("GET", "/v1/status").await.json()["warnings"].to_string();
+        assert!(warnings.contains("keys-unconfirmed") && warnings.contains("#jwt-svid"), "{warnings}");
+        service.stop().await;
+    }
+    agent.jwt_bundles(&[(OWN, &jwks(&["two"]))]);
+    let (service, address) = publisher.start().await;
+    publishes_key_ids(address, &["two"]).await;
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_socket_that_others_could_replace_is_not_asked() {
     let own = Ca::of("a.example");
     let publisher = Publisher::new(&[], "");

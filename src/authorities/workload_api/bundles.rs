@@ -32,7 +32,8 @@ impl WorkloadApi {
         follow(&self, open, take, &stop).await;
     }
 
-    /// Our JWT keys, as they stream. A domain without any is believed, until it had some.
+    /// Our JWT keys, as they stream. A domain without any is believed, until it had some: also before the start,
+    /// which is for `carried` to judge.
     pub(crate) async fn follow_jwt(self, trust_domain: TrustDomain, report: Reporter, stop: CancellationToken) {
         let open = |client: rust_spiffe::WorkloadApiClient| {
             async move { Ok(client.stream_jwt_bundles().await?.boxed()) }.boxed()
