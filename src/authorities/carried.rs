@@ -78,7 +78,8 @@ fn unread(files: &LoadedAuthorities, sources: &[SourceState]) -> BTreeSet<(SvidT
     let is_of = |svid_type, problem: &AuthorityProblem| problem.svid_type.is_none_or(|of| of == svid_type);
     let files = FILES.iter().filter(|(svid_type, _)| files.problems.iter().any(|problem| is_of(*svid_type, problem)));
     // One that has said nothing but "none" since the start might have said so by mistake, so it confirms nothing.
-    let sources = sources.iter().filter(|source| source.authorities.as_ref().is_none_or(Authorities::is_empty));
+    let has_none = |source: &SourceState| source.authorities.as_ref().is_none_or(Authorities::is_empty);
+    let sources = sources.iter().filter(|source| has_none(source) || !source.is_settled);
     let sources = sources.map(|source| (source.svid_type, source.name.clone()));
     files.map(|(svid_type, key)| (*svid_type, (*key).to_owned())).chain(sources).collect()
 }
@@ -139,12 +140,12 @@ mod tests {
 
     fn source(of: Option<&[usize]>) -> SourceState {
         let unread = SourceState::unread("https://a.example/".into(), SvidType::X509Svid);
-        SourceState { authorities: of.map(keys), ..unread }
+        SourceState { authorities: of.map(keys), is_settled: of.is_some(), ..unread }
     }
 
     fn issuer(of: Option<Authorities>) -> SourceState {
         let unread = SourceState::unread("https://issuer.example".into(), SvidType::JwtSvid);
-        SourceState { authorities: of, ..unread }
+        SourceState { is_settled: of.is_some(), authorities: of, ..unread }
     }
 
     /// What is published in turn; `-` where nothing changes.
@@ -210,6 +211,14 @@ mod tests {
             let joined = carried.joined_by(&files, &[issuer(source)]).unwrap().unwrap();
             assert_eq!(joined.count(SvidType::JwtSvid), expected);
         }
+    }
+
+    #[test]
+    fn a_first_answer_takes_no_key_away() {
+        let files = files(&[1], &[]);
+        let first = SourceState { is_settled: false, ..source(Some(&[3])) };
+        let looks = [(files.clone(), vec![first]), (files, vec![source(Some(&[3]))])];
+        assert_eq!(published(Some(&[1, 2]), &looks), [&[1, 2, 3][..], &[1, 3]].map(|of| Some(keys(of))));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Where our own public keys come from.
 
+mod answers;
 pub(crate) mod bundle_file;
 mod ca_answer;
 pub(crate) mod carried;

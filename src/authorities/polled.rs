@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
+use super::answers::Answers;
 use super::ca_answer::{self, CaAnswerError};
 use super::get::{Get, NotGot, Token, TokenError, Wanted};
 use super::issuer::{Issuer, IssuerError};
@@ -64,14 +65,18 @@ impl PolledSource {
         report: Reporter,
         stop: CancellationToken,
     ) {
-        let mut attempts: u32 = 0;
+        let (mut attempts, mut answers): (u32, _) = (0, Answers::default());
         while let Some(outcome) = stop.run_until_cancelled(self.ask(&trust_domain, get.as_ref())).await {
             match outcome {
-                Ok(found) => report.found(found),
+                Ok(found) if !report.has_been_read() => report.found_at_first(answers.with(found)),
+                Ok(found) => report.found(answers.with(found)),
                 Err(error) => report.failed(error.code(), error.to_string()),
             }
             attempts = attempts.saturating_add(1);
-            let wait = wait(self.interval, attempts, report.has_been_read());
+            let wait = match answers.are_in_doubt() {
+                true => CONFIRMATION.min(self.interval),
+                false => wait(self.interval, attempts, report.has_been_read()),
+            };
             let wait = wait.mul_f64(1.0 - 0.1 * fastrand::f64());
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 break;
@@ -147,6 +152,8 @@ impl PolledError {
 }
 
 const FIRST: Duration = Duration::from_secs(1);
+/// Until an answer that lacks keys is confirmed.
+const CONFIRMATION: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "helpers are test code outside of test functions")]

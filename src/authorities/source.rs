@@ -19,6 +19,8 @@ pub(crate) struct SourceState {
     pub(crate) svid_type: SvidType,
     /// The keys it last had; `None` until it has been read for the first time since the start.
     pub(crate) authorities: Option<Authorities>,
+    /// Whether it has said often enough what it has, for what it lacks to count as gone.
+    pub(crate) is_settled: bool,
     /// What it holds besides, which is no authority.
     pub(crate) ignored: Vec<IgnoredElement>,
     /// When that was.
@@ -30,7 +32,15 @@ pub(crate) struct SourceState {
 impl SourceState {
     /// One that has not been read.
     pub(crate) fn unread(name: String, svid_type: SvidType) -> Self {
-        Self { name, svid_type, authorities: None, ignored: Vec::new(), last_success: None, problem: None }
+        Self {
+            name,
+            svid_type,
+            authorities: None,
+            is_settled: false,
+            ignored: Vec::new(),
+            last_success: None,
+            problem: None,
+        }
     }
 }
 
@@ -92,6 +102,15 @@ impl Reporter {
 
     /// Notes what the source holds, and says so if that is new.
     pub(crate) fn found(&self, found: Found) {
+        self.note(found, true);
+    }
+
+    /// The same where the next answer may still have keys that this one lacks.
+    pub(crate) fn found_at_first(&self, found: Found) {
+        self.note(found, false);
+    }
+
+    fn note(&self, found: Found, is_settled: bool) {
         let (now, authorities) = (self.clock.current_time(), found.authorities.into_iter().collect());
         self.board.send_modify(|board| {
             let state = &mut board[self.place];
@@ -104,6 +123,7 @@ impl Reporter {
                 tracing::info!(source, keys, ignored, "source of authorities read");
             }
             (state.authorities, state.ignored, state.last_success) = (Some(authorities), found.ignored, now);
+            state.is_settled |= is_settled;
         });
     }
 
