@@ -98,14 +98,13 @@ impl Followed {
         let files = self.files.borrow_and_update().clone();
         let sources = self.sources.borrow_and_update().clone();
         let mut warnings = warnings(&files, &sources);
-        let outcome = match self.carried.joined_by(&files, &sources) {
-            Ok(None) => Ok(false),
-            Ok(Some(authorities)) => self.own.publisher.publish(authorities).await,
-            Err(error) => {
-                warnings.push(Warning { code: error.code().to_owned(), detail: error.to_string() });
-                Ok(false)
-            }
+        let joined = self.carried.joined_by(&files, &sources);
+        let outcome = match joined.authorities {
+            None => Ok(false),
+            Some(authorities) => self.own.publisher.publish(authorities).await,
         };
+        let unpublished = joined.unpublished.iter();
+        warnings.extend(unpublished.map(|why| Warning { code: why.code().to_owned(), detail: why.to_string() }));
         if let Err(error) = &outcome {
             warn!(code = error.code(), %error, "own keys not published yet");
             warnings.push(Warning { code: error.code().to_owned(), detail: error.to_string() });

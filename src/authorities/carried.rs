@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::spiffe::authority::{Authority, AuthorityId, SvidType};
 use crate::spiffe::bundle::Authorities;
-use crate::spiffe::document::BundleDocument;
 
+use super::joined::Joined;
 use super::source::SourceState;
 use super::{AuthorityProblem, LoadedAuthorities};
 
@@ -30,29 +30,27 @@ impl Carried {
         Self { keys, unread, continues: before.is_some(), unconfirmed: Vec::new() }
     }
 
-    /// What to publish; `None` leaves what is public as it is. What a readable file or source has lost is lost,
-    /// whatever is wrong with others.
+    /// What to publish. What a readable file or source has lost is lost, whatever is wrong with others.
     ///
     /// With nothing to carry, as after a lost store, a bundle waits for every source: one that lacks a
     /// source's keys would revoke them at all peers, and none revokes nothing.
-    pub(crate) fn joined_by(
-        &mut self,
-        files: &LoadedAuthorities,
-        sources: &[SourceState],
-    ) -> Result<Option<Authorities>, TooManyAuthorities> {
+    pub(crate) fn joined_by(&mut self, files: &LoadedAuthorities, sources: &[SourceState]) -> Joined {
         let now = unread(files, sources);
         self.unread.retain(|one| now.contains(one));
         let found = found(files, sources);
         let awaited = !self.continues && sources.iter().any(|source| source.authorities.is_none());
         if found.is_empty() || awaited {
-            return Ok(None);
+            return Joined::default();
         }
         self.continues = true;
         let awaited: BTreeSet<_> = self.unread.iter().map(|(svid_type, _)| *svid_type).collect();
         let carried = || self.keys.iter().filter(|authority| awaited.contains(&authority.svid_type()));
         self.unconfirmed = carried().map(Authority::id).filter(|id| !found.contains(id)).collect();
-        let joined: Authorities = carried().chain(found.iter()).cloned().collect();
-        if joined.len() > BundleDocument::MAX_KEYS { Err(TooManyAuthorities) } else { Ok(Some(joined)) }
+        let sources = sources.iter().filter_map(|source| Some((source.name.as_str(), source.authorities.as_ref()?)));
+        let sources = sources.map(|(name, authorities)| (name, authorities.iter().collect()));
+        let first =
+            [("a file", files.authorities.iter().collect()), ("the bundle before the restart", carried().collect())];
+        Joined::of(first.into_iter().chain(sources)).bounded()
     }
 
     /// Says so while keys are public that nothing confirms: somebody may have meant to retire one of them.
@@ -89,21 +87,6 @@ fn found(files: &LoadedAuthorities, sources: &[SourceState]) -> Authorities {
     std::iter::once(&files.authorities).chain(sources).flat_map(Authorities::iter).cloned().collect()
 }
 
-/// Files and sources together hold too much.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "files and servers of [authorities] hold more than {} keys together, which is more than peers read; what is public stays",
-    BundleDocument::MAX_KEYS
-)]
-pub(crate) struct TooManyAuthorities;
-
-impl TooManyAuthorities {
-    /// Stable identifier; see docs/problems.md.
-    pub(crate) fn code(&self) -> &'static str {
-        "too-many-authorities"
-    }
-}
-
 /// The keys of the configuration under which files are.
 const FILES: [(SvidType, &str); 3] = [
     (SvidType::X509Svid, "authorities.x509"),
@@ -118,6 +101,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::authorities::joined::Unpublished;
     use crate::spiffe::fixtures::FIXTURES;
 
     fn keys(of: &[usize]) -> Authorities {
@@ -156,7 +140,7 @@ mod tests {
         let before = before.map(keys);
         let (files, sources) = &looks[0];
         let mut carried = Carried::new(before.as_ref(), files, sources);
-        looks.iter().map(|(files, sources)| carried.joined_by(files, sources).unwrap()).collect()
+        looks.iter().map(|(files, sources)| carried.joined_by(files, sources).authorities).collect()
     }
 
     #[test]
@@ -176,10 +160,10 @@ mod tests {
         let files = files(&[1], &[]);
         let before = keys(&[1, 2]);
         let mut carried = Carried::new(Some(&before), &files, &[source(None)]);
-        carried.joined_by(&files, &[source(None)]).unwrap();
+        carried.joined_by(&files, &[source(None)]);
         let (told, id) = (carried.unconfirmed().unwrap(), FIXTURES[2].x509().id().to_string());
         assert!(told.starts_with("1 of before") && told.contains("https://a.example/") && told.contains(&id), "{told}");
-        carried.joined_by(&files, &[source(Some(&[3]))]).unwrap();
+        carried.joined_by(&files, &[source(Some(&[3]))]);
         assert_eq!(carried.unconfirmed(), None);
     }
 
@@ -208,7 +192,7 @@ mod tests {
         let (files, next) = (files(&[1], &[]), Some([jwt("two")].into_iter().collect::<Authorities>()));
         let mut carried = Carried::new(Some(&before), &files, &[issuer(None)]);
         for (source, expected) in [(None, 2), (none.clone(), 2), (next, 1), (none, 0)] {
-            let joined = carried.joined_by(&files, &[issuer(source)]).unwrap().unwrap();
+            let joined = carried.joined_by(&files, &[issuer(source)]).authorities.unwrap();
             assert_eq!(joined.count(SvidType::JwtSvid), expected);
         }
     }
@@ -246,18 +230,18 @@ mod tests {
         ] {
             let sources = [source];
             let joined = Carried::new(Some(&before), files, &sources).joined_by(files, &sources);
-            assert_eq!(joined, Ok(Some(expected)), "{name}");
+            assert_eq!(joined.authorities, Some(expected), "{name}");
         }
     }
 
     #[test]
     fn all_together_are_as_many_as_peers_read() {
         let jwt = |count: usize| (0..count).map(|n| FIXTURES[1].jwt(&n.to_string())).collect::<Authorities>();
-        for (count, expected) in [(255, Ok(256)), (256, Err(TooManyAuthorities))] {
+        for (count, expected) in [(255, (Some(256), vec![])), (256, (None, vec![Unpublished::TooMany]))] {
             let files = files(&[1], &[]);
             let mut carried = Carried::new(None, &files, &[]);
             let joined = carried.joined_by(&files, &[issuer(Some(jwt(count)))]);
-            assert_eq!(joined.map(|joined| joined.unwrap().len()), expected);
+            assert_eq!((joined.authorities.map(|joined| joined.len()), joined.unpublished), expected);
         }
     }
 }

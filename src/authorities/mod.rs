@@ -7,6 +7,7 @@ pub(crate) mod carried;
 pub(crate) mod files;
 pub(crate) mod get;
 mod issuer;
+mod joined;
 pub(crate) mod jwks;
 pub(crate) mod pem;
 pub(crate) mod polled;
