@@ -98,7 +98,8 @@ impl Followed {
         let files = self.files.borrow_and_update().clone();
         let sources = self.sources.borrow_and_update().clone();
         let mut warnings = warnings(&files, &sources);
-        let joined = self.carried.joined_by(&files, &sources);
+        let public = self.own.publisher.own();
+        let joined = self.carried.joined_by(&files, &sources, public.as_ref().map(|own| own.bundle.authorities()));
         let outcome = match joined.authorities {
             None => Ok(false),
             Some(authorities) => self.own.publisher.publish(authorities).await,

@@ -34,7 +34,12 @@ impl Carried {
     ///
     /// With nothing to carry, as after a lost store, a bundle waits for every source: one that lacks a
     /// source's keys would revoke them at all peers, and none revokes nothing.
-    pub(crate) fn joined_by(&mut self, files: &LoadedAuthorities, sources: &[SourceState]) -> Joined {
+    pub(crate) fn joined_by(
+        &mut self,
+        files: &LoadedAuthorities,
+        sources: &[SourceState],
+        public: Option<&Authorities>,
+    ) -> Joined {
         let now = unread(files, sources);
         self.unread.retain(|one| now.contains(one));
         let found = found(files, sources);
@@ -50,7 +55,7 @@ impl Carried {
         let sources = sources.map(|(name, authorities)| (name, authorities.iter().collect()));
         let first =
             [("a file", files.authorities.iter().collect()), ("the bundle before the restart", carried().collect())];
-        Joined::of(first.into_iter().chain(sources)).bounded()
+        Joined::of(first.into_iter().chain(sources)).bounded(public)
     }
 
     /// Says so while keys are public that nothing confirms: somebody may have meant to retire one of them.
@@ -140,7 +145,7 @@ mod tests {
         let before = before.map(keys);
         let (files, sources) = &looks[0];
         let mut carried = Carried::new(before.as_ref(), files, sources);
-        looks.iter().map(|(files, sources)| carried.joined_by(files, sources).authorities).collect()
+        looks.iter().map(|(files, sources)| carried.joined_by(files, sources, None).authorities).collect()
     }
 
     #[test]
@@ -160,10 +165,10 @@ mod tests {
         let files = files(&[1], &[]);
         let before = keys(&[1, 2]);
         let mut carried = Carried::new(Some(&before), &files, &[source(None)]);
-        carried.joined_by(&files, &[source(None)]);
+        carried.joined_by(&files, &[source(None)], None);
         let (told, id) = (carried.unconfirmed().unwrap(), FIXTURES[2].x509().id().to_string());
         assert!(told.starts_with("1 of before") && told.contains("https://a.example/") && told.contains(&id), "{told}");
-        carried.joined_by(&files, &[source(Some(&[3]))]);
+        carried.joined_by(&files, &[source(Some(&[3]))], None);
         assert_eq!(carried.unconfirmed(), None);
     }
 
@@ -192,7 +197,7 @@ mod tests {
         let (files, next) = (files(&[1], &[]), Some([jwt("two")].into_iter().collect::<Authorities>()));
         let mut carried = Carried::new(Some(&before), &files, &[issuer(None)]);
         for (source, expected) in [(None, 2), (none.clone(), 2), (next, 1), (none, 0)] {
-            let joined = carried.joined_by(&files, &[issuer(source)]).authorities.unwrap();
+            let joined = carried.joined_by(&files, &[issuer(source)], None).authorities.unwrap();
             assert_eq!(joined.count(SvidType::JwtSvid), expected);
         }
     }
@@ -229,7 +234,7 @@ mod tests {
             ("a file with certificates is broken", &none, source(Some(&[1])), keys(&[1, 2])),
         ] {
             let sources = [source];
-            let joined = Carried::new(Some(&before), files, &sources).joined_by(files, &sources);
+            let joined = Carried::new(Some(&before), files, &sources).joined_by(files, &sources, None);
             assert_eq!(joined.authorities, Some(expected), "{name}");
         }
     }
@@ -240,7 +245,7 @@ mod tests {
         for (count, expected) in [(255, (Some(256), vec![])), (256, (None, vec![Unpublished::TooMany]))] {
             let files = files(&[1], &[]);
             let mut carried = Carried::new(None, &files, &[]);
-            let joined = carried.joined_by(&files, &[issuer(Some(jwt(count)))]);
+            let joined = carried.joined_by(&files, &[issuer(Some(jwt(count)))], None);
             assert_eq!((joined.authorities.map(|joined| joined.len()), joined.unpublished), expected);
         }
     }

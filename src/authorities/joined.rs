@@ -35,14 +35,23 @@ impl Joined {
         Self { authorities: Some(joined.into_values().collect()), unpublished }
     }
 
-    /// All of it, if that is not more than peers read.
-    pub(super) fn bounded(mut self) -> Self {
-        if self.authorities.as_ref().is_some_and(|joined| joined.len() > BundleDocument::MAX_KEYS) {
-            self.authorities = None;
+    /// All of it, if that is not more than peers read; else what is `public` and still there: a leaked key must go.
+    pub(super) fn bounded(mut self, public: Option<&Authorities>) -> Self {
+        if let Some(joined) = self.authorities.take_if(|joined| joined.len() > BundleDocument::MAX_KEYS) {
+            self.authorities = public.map(|public| remaining(public, &joined)).filter(|left| !left.is_empty());
             self.unpublished.push(Unpublished::TooMany);
         }
         self
     }
+}
+
+/// What of `public` is in `joined`. If of one type that were nothing, all SVIDs of that type would be revoked: then
+/// it stays, unless that type is gone altogether.
+fn remaining(public: &Authorities, joined: &Authorities) -> Authorities {
+    let kept: Authorities = public.iter().filter(|authority| joined.contains(&authority.id())).cloned().collect();
+    let is_replaced = |svid_type| kept.count(svid_type) == 0 && joined.count(svid_type) > 0;
+    let replaced = public.iter().filter(|authority| is_replaced(authority.svid_type()));
+    kept.iter().chain(replaced).cloned().collect()
 }
 
 fn named(authority: &Authority) -> Option<(SvidType, &str)> {
@@ -59,7 +68,7 @@ fn named(authority: &Authority) -> Option<(SvidType, &str)> {
 pub(crate) enum Unpublished {
     /// Together it is too much.
     #[error(
-        "files and servers of [authorities] hold more than {} keys together, which is more than peers read; what is public stays",
+        "files and servers of [authorities] hold more than {} keys together, which is more than peers read; no new key is published",
         BundleDocument::MAX_KEYS
     )]
     TooMany,
@@ -94,6 +103,26 @@ impl Unpublished {
 mod tests {
     use super::*;
     use crate::spiffe::fixtures::FIXTURES;
+
+    #[test]
+    fn where_there_is_too_much_keys_go_and_none_comes() {
+        let jwt: Vec<_> = (0..256).map(|number| FIXTURES[1].jwt(&number.to_string())).collect();
+        let (one, two, three) = (FIXTURES[1].x509(), FIXTURES[2].x509(), FIXTURES[3].x509());
+        let wit = FIXTURES[1].wit("k");
+        for (name, public, more, expected) in [
+            ("nothing public yet", None, vec![&one], None),
+            ("added", Some(vec![&one, &two]), vec![&one, &two, &three], Some(vec![&one, &two])),
+            ("leaked", Some(vec![&one, &two]), vec![&one, &three], Some(vec![&one])),
+            ("replaced", Some(vec![&one, &two]), vec![&three], Some(vec![&one, &two])),
+            ("a type gone", Some(vec![&one, &wit]), vec![&one], Some(vec![&one])),
+            ("nothing left", Some(vec![&wit]), vec![&one], None),
+        ] {
+            let public = public.map(|public| public.into_iter().cloned().collect());
+            let joined = Joined::of([("files", more), ("issuer", jwt.iter().collect())]).bounded(public.as_ref());
+            let expected = expected.map(|expected| expected.into_iter().cloned().collect());
+            assert_eq!((joined.authorities, joined.unpublished), (expected, vec![Unpublished::TooMany]), "{name}");
+        }
+    }
 
     #[test]
     fn a_kid_belongs_to_the_first_origin_that_has_it() {
