@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::authorities::get::{Get, NotGot, Wanted};
+use crate::authorities::get::{self, Get, Got, NotGot, Wanted};
 use crate::authorities::source::SourceState;
-use crate::federation::endpoint_client::Bearer;
+use crate::federation::endpoint_client::{Bearer, Referrer};
 use crate::federation::poller::Shared;
 use crate::federation::relationship::EndpointUrl;
 use crate::federation::status::{AuthoritySourceStatus, ErrorStatus};
@@ -19,14 +19,17 @@ pub(super) struct Documents(pub(super) Arc<Shared>);
 
 #[async_trait]
 impl Get for Documents {
-    async fn get(&self, wanted: &Wanted<'_>) -> Result<Vec<u8>, NotGot> {
+    async fn get(&self, wanted: &Wanted<'_>) -> Result<Got, NotGot> {
         let url = wanted.url.parse::<EndpointUrl>().map_err(|error| {
             let url = shown(wanted.url.as_bytes());
             NotGot { code: "source-url-refused", detail: format!("\"{url}\": {error}") }
         })?;
         let bearer = wanted.token.and_then(|token| Bearer::new(token.secret()));
-        let document = self.0.client.get(&url, wanted.roots.clone(), bearer.as_ref()).await;
-        document.map_err(|error| NotGot { code: error.code(), detail: error.to_string() })
+        let referrer = wanted.referrer.map(|get::Referrer { address, left }| Referrer { address, left });
+        let document = self.0.client.get(&url, wanted.roots.clone(), bearer.as_ref(), referrer).await;
+        let (body, Referrer { address, left }) =
+            document.map_err(|error| NotGot { code: error.code(), detail: error.to_string() })?;
+        Ok(Got { body, referrer: get::Referrer { address, left } })
     }
 }
 

@@ -1,8 +1,10 @@
 //! How a source gets a document: what it asks for, and of whom, is said here; the client is somebody else's.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rustls::RootCertStore;
@@ -13,7 +15,21 @@ use crate::files::trusted::{self, FileError};
 #[async_trait]
 pub(crate) trait Get: Send + Sync {
     /// The body that a URL leads to.
-    async fn get(&self, wanted: &Wanted<'_>) -> Result<Vec<u8>, NotGot>;
+    async fn get(&self, wanted: &Wanted<'_>) -> Result<Got, NotGot>;
+}
+
+/// A document.
+pub(crate) struct Got {
+    pub(crate) body: Vec<u8>,
+    /// For whatever it names.
+    pub(crate) referrer: Referrer,
+}
+
+/// Who named a URL: it leads nowhere more private than to them, and in what is left of the time for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Referrer {
+    pub(crate) address: IpAddr,
+    pub(crate) left: Duration,
 }
 
 /// A document to get.
@@ -24,6 +40,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) roots: Option<Arc<RootCertStore>>,
     /// Sent to the origin of the URL and to nobody else.
     pub(crate) token: Option<&'a Token>,
+    /// None for a URL of the configuration.
+    pub(crate) referrer: Option<Referrer>,
 }
 
 /// Why there is no document.

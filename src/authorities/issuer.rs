@@ -9,7 +9,7 @@ use url::Url;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::text::shown;
 
-use super::get::{Get, NotGot, Token, Wanted};
+use super::get::{Get, Got, NotGot, Referrer, Token, Wanted};
 use super::jwks::{JwksError, signature_keys};
 use super::source::Found;
 
@@ -32,28 +32,30 @@ impl Issuer<'_> {
     pub(super) async fn discover(&self, issuer: &str) -> Result<Found, IssuerError> {
         // A slash at its end is not doubled (§4.1).
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let document = self.document(&url, true).await?;
-        let discovery: Discovery = serde_json::from_slice(&document).map_err(|_| IssuerError::MalformedDiscovery)?;
+        let document = self.document(&url, true, None).await?;
+        let discovery: Discovery =
+            serde_json::from_slice(&document.body).map_err(|_| IssuerError::MalformedDiscovery)?;
         if discovery.issuer != issuer {
             return Err(IssuerError::OtherIssuer { found: shown(discovery.issuer.as_bytes()) });
         }
-        self.keys_at(&discovery.jwks_uri, is_same_origin(issuer, &discovery.jwks_uri)).await
+        let with_token = is_same_origin(issuer, &discovery.jwks_uri);
+        self.keys_at(&discovery.jwks_uri, with_token, Some(document.referrer)).await
     }
 
     /// The keys at a configured URL.
     pub(super) async fn keys(&self, jwks_url: &str) -> Result<Found, IssuerError> {
-        self.keys_at(jwks_url, true).await
+        self.keys_at(jwks_url, true, None).await
     }
 
-    async fn keys_at(&self, url: &str, with_token: bool) -> Result<Found, IssuerError> {
-        let document = self.document(url, with_token).await?;
-        let (authorities, ignored) = signature_keys(self.trust_domain, &document)?;
+    async fn keys_at(&self, url: &str, with_token: bool, referrer: Option<Referrer>) -> Result<Found, IssuerError> {
+        let document = self.document(url, with_token, referrer).await?;
+        let (authorities, ignored) = signature_keys(self.trust_domain, &document.body)?;
         Ok(Found { authorities, ignored })
     }
 
-    async fn document(&self, url: &str, with_token: bool) -> Result<Vec<u8>, NotGot> {
+    async fn document(&self, url: &str, with_token: bool, referrer: Option<Referrer>) -> Result<Got, NotGot> {
         let token = self.token.filter(|_| with_token);
-        self.get.get(&Wanted { url, roots: self.roots.clone(), token }).await
+        self.get.get(&Wanted { url, roots: self.roots.clone(), token, referrer }).await
     }
 }
 

@@ -88,8 +88,8 @@ impl PolledSource {
         let (roots, token) = self.files().await?;
         match &self.origin {
             Origin::Certificates(url) => {
-                let answer = get.get(&Wanted { url, roots, token: token.as_ref() }).await?;
-                let authorities = ca_answer::authorities(trust_domain, &answer)?;
+                let answer = get.get(&Wanted { url, roots, token: token.as_ref(), referrer: None }).await?;
+                let authorities = ca_answer::authorities(trust_domain, &answer.body)?;
                 Ok(Found { authorities, ignored: Vec::new() })
             }
             Origin::Issuer(issuer) => {

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rcgen::{KeyPair, PublicKeyData as _};
@@ -8,18 +10,19 @@ use serde_json::{Value, json};
 use super::*;
 use crate::support::jwks::public_jwk;
 
-/// Answers by URL; who was shown the token.
+/// Answers by URL; who was shown the token, and who asked as told by a document.
 #[derive(Default)]
 struct Web {
     answers: BTreeMap<&'static str, String>,
-    shown: Mutex<Vec<(String, bool)>>,
+    shown: Mutex<Vec<(bool, Option<Referrer>)>>,
 }
 
 #[async_trait]
 impl Get for Web {
-    async fn get(&self, wanted: &Wanted<'_>) -> Result<Vec<u8>, NotGot> {
-        self.shown.lock().unwrap().push((wanted.url.to_owned(), wanted.token.is_some()));
+    async fn get(&self, wanted: &Wanted<'_>) -> Result<Got, NotGot> {
+        self.shown.lock().unwrap().push((wanted.token.is_some(), wanted.referrer));
         let answer = self.answers.get(wanted.url).map(|answer| answer.clone().into_bytes());
+        let answer = answer.map(|body| Got { body, referrer: REFERRER });
         answer.ok_or_else(|| NotGot { code: "connect-failed", detail: "nobody is there".into() })
     }
 }
@@ -108,11 +111,13 @@ async fn a_discovery_document_must_name_its_issuer_and_leads_no_token_astray() {
         let answers = [(WELL_KNOWN, document.to_string()), (JWKS, good.clone()), (ELSEWHERE, good.clone())].into();
         let web = Web { answers, ..Web::default() };
         assert_eq!(asked(&web, issuer).await.map(|(found, _)| found), expected, "{issuer} {document}");
-        let with_token: Vec<_> = web.shown.lock().unwrap().iter().map(|(_, token)| *token).collect();
+        let (with_token, referrers): (Vec<_>, Vec<_>) = web.shown.lock().unwrap().iter().copied().unzip();
         assert_eq!(with_token, shown, "{issuer} {document}");
+        assert_eq!(referrers, [None, Some(REFERRER)][..shown.len()], "what it names was not configured");
     }
 }
 
+const REFERRER: Referrer = Referrer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), left: Duration::from_secs(7) };
 const ISSUER: &str = "https://issuer.example/tenant";
 const SLASH: &str = "https://issuer.example/tenant/";
 const WELL_KNOWN: &str = "https://issuer.example/tenant/.well-known/openid-configuration";

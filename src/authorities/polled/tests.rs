@@ -1,3 +1,4 @@
+use std::net::Ipv4Addr;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
@@ -5,6 +6,7 @@ use rustls::time_provider::DefaultTimeProvider;
 use tokio::time::Instant;
 
 use super::*;
+use crate::authorities::get::{Got, Referrer};
 use crate::authorities::source::{Board, board};
 use crate::support::ca::Ca;
 
@@ -21,7 +23,7 @@ struct Script {
 
 #[async_trait]
 impl Get for Script {
-    async fn get(&self, _: &Wanted<'_>) -> Result<Vec<u8>, NotGot> {
+    async fn get(&self, _: &Wanted<'_>) -> Result<Got, NotGot> {
         let waited = std::mem::replace(&mut *self.last.lock().unwrap(), Instant::now()).elapsed();
         let known = self.board.borrow()[0].authorities.as_ref().map_or(0, |authorities| authorities.len());
         let answer = {
@@ -30,7 +32,11 @@ impl Get for Script {
             self.answers.get(seen.len() - 1).copied()
         };
         match answer {
-            Some(Some(cas)) => Ok(cas.iter().map(|place| self.cas[*place].pem()).collect::<String>().into()),
+            Some(Some(cas)) => {
+                let body = cas.iter().map(|place| self.cas[*place].pem()).collect::<String>().into();
+                let referrer = Referrer { address: Ipv4Addr::LOCALHOST.into(), left: Duration::ZERO };
+                Ok(Got { body, referrer })
+            }
             Some(None) => Err(NotGot { code: "connect-failed", detail: String::new() }),
             None => {
                 self.stop.cancel();

@@ -27,10 +27,12 @@ pub(crate) enum AddressRefusal {
     #[error("it is an unspecified, multicast or broadcast address")]
     Nobody,
     /// A redirect from elsewhere into a private network.
-    #[error("it is private, and a redirect leads into a private network only if the configured host is in one")]
+    #[error(
+        "it is private, and what redirects and documents name is in a private network only if the configured host is"
+    )]
     Private,
     /// A redirect from elsewhere to this machine.
-    #[error("it is this machine, and a redirect leads here only if the configured host is this machine")]
+    #[error("it is this machine, and what redirects and documents name is this machine only if the configured host is")]
     Loopback,
 }
 

@@ -1,7 +1,9 @@
 //! A document that is no bundle, from a URL of our own configuration: bounded, authenticated and addressed as a bundle is.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 use rustls::RootCertStore;
@@ -11,15 +13,18 @@ use crate::federation::relationship::{BundleEndpoint, EndpointProfile, EndpointU
 use super::{Body, EndpointClient, FetchError, Request};
 
 impl EndpointClient {
-    /// The body that `url` leads to, from a server with a certificate for its host under `roots`, else the system's.
+    /// The body that `url` leads to, from a server with a certificate for its host under `roots`, else the system's;
+    /// and what it takes to get a document that this one names.
     ///
-    /// Redirects are followed as for bundles; a `bearer` token goes to the origin of `url` alone.
+    /// Redirects are followed as for bundles; a `bearer` token goes to the origin of `url` alone. What a `referrer`
+    /// named is no more to be trusted than a redirect.
     pub(crate) async fn get(
         &self,
         url: &EndpointUrl,
         roots: Option<Arc<RootCertStore>>,
         bearer: Option<&Bearer>,
-    ) -> Result<Vec<u8>, FetchError> {
+        referrer: Option<Referrer>,
+    ) -> Result<(Vec<u8>, Referrer), FetchError> {
         let profile = EndpointProfile::HttpsWeb { roots };
         let authentication = self.authentication(&profile, None)?;
         let endpoint = BundleEndpoint {
@@ -30,10 +35,16 @@ impl EndpointClient {
             redirects: REDIRECTS,
             allow_link_local: false,
         };
-        match self.fetch(&Request { endpoint: &endpoint, url, authentication, etag: None, bearer }).await.1 {
-            Ok(Body::Document { bytes, .. }) => Ok(bytes),
-            Ok(Body::NotModified) => Err(FetchError::NotModifiedUnasked),
-            Err(error) => Err(without_profile(error)),
+        let request = Request { endpoint: &endpoint, url, authentication, etag: None, bearer };
+        let (record, body) = self.fetch_for(referrer, &request).await;
+        match (body, record.first_address) {
+            (Ok(Body::Document { bytes, .. }), Some(address)) => {
+                let total = referrer.map_or(self.limits.total, |referrer| referrer.left);
+                let left = total.saturating_sub(record.elapsed);
+                Ok((bytes, Referrer { address: address.ip(), left }))
+            }
+            (Ok(_), _) => Err(FetchError::NotModifiedUnasked),
+            (Err(error), _) => Err(without_profile(error)),
         }
     }
 }
@@ -46,6 +57,15 @@ fn without_profile(error: FetchError) -> FetchError {
         }
         error => error,
     }
+}
+
+/// Who named a URL, other than the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Referrer {
+    /// Where its own configured URL led, before any redirect.
+    pub(crate) address: IpAddr,
+    /// Of the time that both documents may take.
+    pub(crate) left: Duration,
 }
 
 /// A bearer token (RFC 6750 §2.1), which no log shows.

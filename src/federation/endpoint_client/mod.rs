@@ -26,12 +26,13 @@ use crate::verify::snapshot::DomainTrust;
 
 pub(crate) use self::address::{Reach, reach};
 pub(crate) use self::error::{FetchError, escaped, root_cause};
-pub(crate) use self::get::Bearer;
+pub(crate) use self::get::{Bearer, Referrer};
 pub(crate) use self::pin::{PinnedAuthority, Proof};
 pub(crate) use self::record::{FetchRecord, Shown};
 pub(crate) use self::resolve::{Reachable, SystemNames};
 pub(crate) use self::tls::Authentication;
 
+use self::address::{Reach, reach};
 use self::error::RedirectRefusal;
 use self::hop::{Answered, Hop};
 
@@ -72,9 +73,20 @@ impl EndpointClient {
 
     /// Fetches once, within the total limit. The record is filled as far as the fetch got.
     pub(crate) async fn fetch(&self, request: &Request<'_>) -> (FetchRecord, Result<Body, FetchError>) {
+        self.fetch_for(None, request).await
+    }
+
+    /// The same for a URL that another document named: what is left of its time, and nowhere more private.
+    async fn fetch_for(
+        &self,
+        referrer: Option<Referrer>,
+        request: &Request<'_>,
+    ) -> (FetchRecord, Result<Body, FetchError>) {
         let started = Instant::now();
         let mut record = FetchRecord::new(request.url);
-        let result = match timeout(self.limits.total, self.follow(request, &mut record)).await {
+        let configured = referrer.map(|referrer| reach(referrer.address));
+        let left = referrer.map_or(self.limits.total, |referrer| referrer.left);
+        let result = match timeout(left, self.follow(request, configured, &mut record)).await {
             Ok(result) => result,
             Err(_) => Err(FetchError::TimedOut { stage: record.stage(), limit: self.limits.total }),
         };
@@ -83,10 +95,15 @@ impl EndpointClient {
     }
 
     /// From the configured URL (FEC-18) along redirects to an answer.
-    async fn follow(&self, request: &Request<'_>, record: &mut FetchRecord) -> Result<Body, FetchError> {
+    async fn follow(
+        &self,
+        request: &Request<'_>,
+        configured: Option<Reach>,
+        record: &mut FetchRecord,
+    ) -> Result<Body, FetchError> {
         let mut visited = vec![request.url.clone()];
         record.proxy = request.endpoint.proxy.as_ref().map(ToString::to_string);
-        let mut reachable = Reachable { configured: None, allow_link_local: request.endpoint.allow_link_local };
+        let mut reachable = Reachable { configured, allow_link_local: request.endpoint.allow_link_local };
         loop {
             let url = &visited[visited.len() - 1];
             record.enter(url);
@@ -100,7 +117,9 @@ impl EndpointClient {
                 bearer,
                 reachable,
             };
-            match hop.fetch(record).await? {
+            let answered = hop.fetch(record).await?;
+            record.first_address = record.first_address.or(record.address);
+            match answered {
                 Answered::Body(body) => return Ok(body),
                 Answered::Redirect { location, reach } => {
                     let next = next_url(&visited, &location, request.endpoint.redirects)?;

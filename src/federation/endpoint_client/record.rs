@@ -18,6 +18,8 @@ pub(crate) struct FetchRecord {
     pub(crate) proxy: Option<String>,
     /// The URL of the last hop.
     pub(crate) final_url: String,
+    /// Address of the first hop, once it has answered.
+    pub(crate) first_address: Option<SocketAddr>,
     /// Address of the last hop, or of the proxy: the connected one, or the first that was tried.
     pub(crate) address: Option<SocketAddr>,
     /// Who answered: its SPIFFE ID once that is authenticated, else `sha256:` and the fingerprint of the
@@ -55,6 +57,7 @@ impl FetchRecord {
             url: url.to_string(),
             proxy: None,
             final_url: url.to_string(),
+            first_address: None,
             address: None,
             peer: None,
             shown: None,

@@ -150,6 +150,7 @@ fn record() -> FetchRecord {
         url: "https://b.example/".into(),
         proxy: None,
         final_url: String::new(),
+        first_address: None,
         address: None,
         peer: None,
         shown: None,

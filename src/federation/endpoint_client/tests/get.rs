@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use crate::support::answer::Answer;
 use crate::support::ca::Ca;
 use crate::support::peer::Peer;
 
-use super::super::{Bearer, FetchError};
+use super::super::{Bearer, FetchError, Referrer};
 use super::{Fetch, roots};
 
 #[tokio::test]
@@ -14,8 +16,8 @@ async fn a_token_goes_to_the_origin_that_was_configured_and_to_no_other() {
     second.answer(Answer::ok("keys"));
     let client = Fetch::web(&first, &ca).client;
     let (url, token) = (first.url("localhost", "/begin").parse().unwrap(), Bearer::new("secret").unwrap());
-    let body = client.get(&url, Some(roots(&[&ca])), Some(&token)).await.unwrap();
-    assert_eq!(body, b"keys");
+    let body = client.get(&url, Some(roots(&[&ca])), Some(&token), None).await.unwrap();
+    assert_eq!(body.0, b"keys");
     let sent = |peer: &Peer| {
         peer.requests().iter().map(|request| request.headers.get("authorization").cloned()).collect::<Vec<_>>()
     };
@@ -26,12 +28,37 @@ async fn a_token_goes_to_the_origin_that_was_configured_and_to_no_other() {
 }
 
 #[tokio::test]
+async fn fec_30_what_a_document_names_is_no_more_private_than_its_server_and_in_the_time_that_is_left() {
+    let ca = Ca::web("root");
+    let peer = Peer::start(&ca.server("localhost")).await;
+    peer.answer(Answer::ok("keys"));
+    let client = Fetch::web(&peer, &ca).client;
+    let url = peer.url("localhost", "/").parse().unwrap();
+    let minute = Duration::from_secs(60);
+    for (address, left, expected) in [
+        ("192.0.2.1", minute, Err("address-refused")),
+        ("8.8.8.8", minute, Err("address-refused")),
+        ("127.0.0.1", Duration::ZERO, Err("timed-out")),
+        ("127.0.0.2", minute, Ok("127.0.0.1")),
+    ] {
+        let referrer = Referrer { address: address.parse().unwrap(), left };
+        let got = client.get(&url, Some(roots(&[&ca])), None, Some(referrer)).await;
+        let got = got.map(|(_, next)| {
+            assert!(next.left <= left);
+            next.address.to_string()
+        });
+        assert_eq!(got.as_deref().map_err(FetchError::code), expected, "{address}");
+    }
+    assert_eq!(peer.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn a_certificate_of_another_ca_is_refused_without_talk_of_profiles() {
     let (ca, own) = (Ca::web("root"), Ca::of("a.example"));
     for identity in [Ca::web("other").server("localhost"), own.svid("spiffe://a.example/vault")] {
         let peer = Peer::start(&identity).await;
         let client = Fetch::web(&peer, &ca).client;
-        let error = client.get(&peer.url("localhost", "/").parse().unwrap(), Some(roots(&[&ca])), None).await;
+        let error = client.get(&peer.url("localhost", "/").parse().unwrap(), Some(roots(&[&ca])), None, None).await;
         let error = error.unwrap_err();
         assert!(matches!(error, FetchError::CertificateRejected { .. }), "{error}");
         assert!(!error.to_string().contains("profile"), "{error}");
