@@ -107,7 +107,9 @@ impl EndpointClient {
         loop {
             let url = &visited[visited.len() - 1];
             record.enter(url);
-            let bearer = request.bearer.filter(|_| url.as_url().origin() == request.endpoint.url.as_url().origin());
+            // Once led away, others chose the path, though it may lead back.
+            let origin = request.endpoint.url.as_url().origin();
+            let bearer = request.bearer.filter(|_| visited.iter().all(|url| url.as_url().origin() == origin));
             let hop = Hop {
                 client: self,
                 url,
@@ -159,7 +161,7 @@ pub(crate) struct Request<'a> {
     pub(crate) authentication: Authentication,
     /// Entity tag of the document that we hold, for a conditional request.
     pub(crate) etag: Option<&'a str>,
-    /// What proves who we are: to the configured origin alone, whatever redirects say.
+    /// What proves who we are: to the configured origin alone, until a redirect leads elsewhere.
     pub(crate) bearer: Option<&'a Bearer>,
 }
 
