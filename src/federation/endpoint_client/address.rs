@@ -23,6 +23,9 @@ pub(crate) enum AddressRefusal {
     /// Refused unless the relationship allows it.
     #[error("it is link-local or a cloud's metadata service; allow_link_local permits that")]
     LinkLocal,
+    /// Refused where nothing can allow it.
+    #[error("it is link-local or a cloud's metadata service")]
+    LinkLocalAlways,
     /// Refused always.
     #[error("it is an unspecified, multicast or broadcast address")]
     Nobody,

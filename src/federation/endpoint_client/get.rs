@@ -10,6 +10,7 @@ use rustls::RootCertStore;
 
 use crate::federation::relationship::{BundleEndpoint, EndpointProfile, EndpointUrl};
 
+use super::address::AddressRefusal;
 use super::{Body, EndpointClient, FetchError, Request};
 
 impl EndpointClient {
@@ -44,14 +45,17 @@ impl EndpointClient {
                 Ok((bytes, Referrer { address: address.ip(), left }))
             }
             (Ok(_), _) => Err(FetchError::NotModifiedUnasked),
-            (Err(error), _) => Err(without_profile(error)),
+            (Err(error), _) => Err(without_settings(error)),
         }
     }
 }
 
-/// There is no profile to choose here, so none is suggested.
-fn without_profile(error: FetchError) -> FetchError {
+/// There is no profile to choose here, nor a setting of a relationship, so none is suggested.
+fn without_settings(error: FetchError) -> FetchError {
     match error {
+        FetchError::AddressRefused { host, address, reason: AddressRefusal::LinkLocal } => {
+            FetchError::AddressRefused { host, address, reason: AddressRefusal::LinkLocalAlways }
+        }
         FetchError::WrongProfile { host, shown, rejection, .. } => {
             FetchError::CertificateRejected { host, rejection, detail: format!("it shows {shown}") }
         }

@@ -55,6 +55,16 @@ async fn fec_30_what_a_document_names_is_no_more_private_than_its_server_and_in_
 }
 
 #[tokio::test]
+async fn fec_30_no_setting_is_suggested_that_a_source_does_not_have() {
+    let ca = Ca::web("root");
+    let peer = Peer::start(&ca.server("localhost")).await;
+    let client = Fetch::web(&peer, &ca).client;
+    let error = client.get(&"https://169.254.169.254/".parse().unwrap(), None, None, None).await.unwrap_err();
+    assert_eq!(error.code(), "address-refused");
+    assert!(!error.to_string().contains("allow_link_local"), "{error}");
+}
+
+#[tokio::test]
 async fn a_certificate_of_another_ca_is_refused_without_talk_of_profiles() {
     let (ca, own) = (Ca::web("root"), Ca::of("a.example"));
     for identity in [Ca::web("other").server("localhost"), own.svid("spiffe://a.example/vault")] {
