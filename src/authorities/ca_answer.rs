@@ -1,6 +1,7 @@
 //! CA certificates as servers hand them out: plain PEM, or PEM inside the JSON of Consul and Vault.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::spiffe::authority::Authority;
 use crate::spiffe::document::BundleDocument;
@@ -40,17 +41,24 @@ struct Answer {
 struct ConsulRoot {
     #[serde(rename = "RootCert")]
     certificate: String,
+    #[serde(rename = "SigningKey")]
+    private_key: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct VaultData {
     certificate: String,
+    private_key: Option<IgnoredAny>,
 }
 
 fn pem_in(trust_domain: &TrustDomain, answer: &[u8]) -> Result<String, CaAnswerError> {
     let answer: Answer = serde_json::from_slice(answer).map_err(|_| CaAnswerError::Malformed)?;
     if let Some(other) = answer.trust_domain.filter(|other| other != trust_domain.as_str()) {
         return Err(CaAnswerError::OtherDomain { other: shown(other.as_bytes()), trust_domain: trust_domain.clone() });
+    }
+    let in_roots = answer.roots.iter().flatten().any(|root| root.private_key.is_some());
+    if in_roots || answer.data.as_ref().is_some_and(|data| data.private_key.is_some()) {
+        return Err(CaAnswerError::PrivateKey);
     }
     match (answer.roots, answer.data) {
         // Consul's PEM may lack its last line break.
@@ -77,6 +85,9 @@ pub(crate) enum CaAnswerError {
         /// Ours.
         trust_domain: TrustDomain,
     },
+    /// A secret, which is now known to whoever may ask what we ask.
+    #[error("the answer has a private key beside the certificate; what is at this URL issues, or gives a CA away")]
+    PrivateKey,
     /// More than peers read.
     #[error("the answer holds more than {} certificates, which is more than peers read", BundleDocument::MAX_KEYS)]
     TooMany,
@@ -94,6 +105,7 @@ impl CaAnswerError {
         match self {
             Self::Malformed => "malformed-ca-answer",
             Self::OtherDomain { .. } => "mis-wired",
+            Self::PrivateKey => "private-key",
             Self::TooMany => "too-many-authorities",
             Self::Pem(error) => error.code(),
             Self::MisWired(error) => error.code(),
