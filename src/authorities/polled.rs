@@ -1,9 +1,11 @@
 //! Sources of our own keys that are asked again and again: servers with a CA's certificates, and OIDC issuers.
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::FutureExt as _;
 use rustls::RootCertStore;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +17,7 @@ use super::ca_answer::{self, CaAnswerError};
 use super::get::{Get, NotGot, Token, TokenError, Wanted};
 use super::issuer::{Issuer, IssuerError};
 use super::root_certificates::read_roots;
-use super::source::{Found, Reporter};
+use super::source::{Found, Panicked, Reporter};
 
 /// A server that is asked for our public keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +68,10 @@ impl PolledSource {
         stop: CancellationToken,
     ) {
         let (mut attempts, mut answers): (u32, _) = (0, Answers::default());
-        while let Some(outcome) = stop.run_until_cancelled(self.ask(&trust_domain, get.as_ref())).await {
-            match outcome {
+        // A parser that panics must not take the service with it.
+        let ask = || AssertUnwindSafe(self.ask(&trust_domain, get.as_ref())).catch_unwind();
+        while let Some(outcome) = stop.run_until_cancelled(ask()).await {
+            match outcome.unwrap_or(Err(PolledError::Panicked)) {
                 Ok(found) if !report.has_been_read() => report.found_at_first(answers.with(found)),
                 Ok(found) => report.found(answers.with(found)),
                 Err(error) => report.failed(error.code(), error.to_string()),
@@ -133,6 +137,8 @@ enum PolledError {
     Certificates(#[from] CaAnswerError),
     #[error("{0}")]
     Issuer(#[from] IssuerError),
+    #[error("{Panicked}")]
+    Panicked,
     #[error("the service is stopping")]
     Interrupted,
 }
@@ -146,6 +152,7 @@ impl PolledError {
             Self::Get(error) => error.code,
             Self::Certificates(error) => error.code(),
             Self::Issuer(error) => error.code(),
+            Self::Panicked => Panicked.code(),
             Self::Interrupted => "interrupted",
         }
     }

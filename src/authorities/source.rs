@@ -69,6 +69,18 @@ impl Found {
     }
 }
 
+/// Reading what a source says ended in a panic, which is a mistake of ours.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("what it says made Comity stumble; please report it")]
+pub(crate) struct Panicked;
+
+impl Panicked {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(self) -> &'static str {
+        "source-panicked"
+    }
+}
+
 /// All sources other than files, in the order of the configuration.
 pub(crate) type Board = watch::Sender<Vec<SourceState>>;
 

@@ -64,6 +64,34 @@ async fn followed(answers: &[Option<&'static [usize]>]) -> Arc<Script> {
     script
 }
 
+/// What no parser should do.
+struct Panics;
+
+#[async_trait]
+impl Get for Panics {
+    async fn get(&self, _: &Wanted<'_>) -> Result<Got, NotGot> {
+        panic!("at what it was told");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_the_failure_of_the_source() {
+    let origin = Origin::Certificates("https://a.example/".into());
+    let interval = Duration::from_secs(60);
+    let source = PolledSource { origin, root_certificates: None, bearer_token: None, interval };
+    let board = board([(source.name().to_owned(), source.svid_type())]);
+    let (mut seen, stop) = (board.subscribe(), CancellationToken::new());
+    let report = Reporter::new(board, 0, Arc::new(DefaultTimeProvider));
+    let following = source.follow("a.example".parse().unwrap(), Arc::new(Panics), report, stop.clone());
+    let failed = async {
+        seen.wait_for(|board| board[0].problem.as_ref().is_some_and(|why| why.code == "source-panicked"))
+            .await
+            .unwrap();
+        stop.cancel();
+    };
+    tokio::join!(following, failed);
+}
+
 #[tokio::test(start_paused = true)]
 async fn servers_behind_one_name_that_know_different_keys_retire_none() {
     let (first, second, both): (&[usize], &[usize], &[usize]) = (&[0], &[1], &[0, 1]);

@@ -1,12 +1,14 @@
 //! The bundle of our own trust domain. Those of other domains in the stream are none of our keys.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use futures_util::future::FutureExt as _;
 use futures_util::stream::StreamExt as _;
 use rust_spiffe::{JwtBundleSet, X509BundleSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::authorities::jwks::{JwksError, signature_keys};
-use crate::authorities::source::{Found, Reporter};
+use crate::authorities::source::{Found, Panicked, Reporter};
 use crate::authorities::{MisWired, check_wiring};
 use crate::spiffe::authority::{Authority, SvidType, X509Authority, X509AuthorityError};
 use crate::spiffe::document::BundleDocument;
@@ -27,7 +29,7 @@ impl WorkloadApi {
             async move { Ok(client.stream_x509_bundles().await?.boxed()) }.boxed()
         };
         let take = |message: Result<X509BundleSet, WorkloadApiProblem>| {
-            tell(&report, message.map_err(BundleProblem::from).and_then(|set| x509(&trust_domain, &set)));
+            tell(&report, message.map_err(BundleProblem::from).and_then(|set| caught(|| x509(&trust_domain, &set))));
         };
         follow(&self, open, take, &stop).await;
     }
@@ -41,13 +43,18 @@ impl WorkloadApi {
         let take = |message: Result<JwtBundleSet, WorkloadApiProblem>| {
             let found = match message {
                 Err(WorkloadApiProblem::NotOffered) => Err(BundleProblem::NoOwnBundle),
-                message => message.map_err(BundleProblem::from).and_then(|set| jwt(&trust_domain, &set)),
+                message => message.map_err(BundleProblem::from).and_then(|set| caught(|| jwt(&trust_domain, &set))),
             };
             let none = matches!(found, Err(BundleProblem::NoOwnBundle));
             tell(&report, if none && !report.has_keys() { Ok(Found::nothing()) } else { found });
         };
         follow(&self, open, take, &stop).await;
     }
+}
+
+/// A parser that panics must not take the service with it.
+fn caught(read: impl FnOnce() -> Result<Found, BundleProblem>) -> Result<Found, BundleProblem> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(BundleProblem::Panicked))
 }
 
 fn tell(report: &Reporter, found: Result<Found, BundleProblem>) {
@@ -100,6 +107,8 @@ enum BundleProblem {
     MisWired(#[from] MisWired),
     #[error("{0}")]
     Jwks(#[from] JwksError),
+    #[error("{Panicked}")]
+    Panicked,
     #[error("the bundle holds more than {} keys, which is more than peers read", BundleDocument::MAX_KEYS)]
     TooMany,
 }
@@ -113,6 +122,7 @@ impl BundleProblem {
             Self::Certificate { reason, .. } => reason.code(),
             Self::MisWired(error) => error.code(),
             Self::Jwks(error) => error.code(),
+            Self::Panicked => Panicked.code(),
             Self::TooMany => "too-many-authorities",
         }
     }
