@@ -10,6 +10,7 @@ use tracing::{error, warn};
 
 use crate::authorities::LoadedAuthorities;
 use crate::authorities::carried::Carried;
+use crate::authorities::polled::PolledSource;
 use crate::authorities::source::{Reporter, SourceState, board};
 use crate::authorities::workload_api::WorkloadApi;
 use crate::config::Config;
@@ -54,7 +55,8 @@ impl OwnKeys {
 
 /// Follows each server that has keys of ours, for as long as the service runs.
 fn follow_sources(config: &Config, shared: &Arc<Shared>, tasks: &mut Tasks) -> watch::Receiver<Vec<SourceState>> {
-    let polled = config.authority_sources.iter().map(|source| (source.name().to_owned(), source.svid_type()));
+    let polled = PolledSource::names(&config.authority_sources).into_iter();
+    let polled = polled.zip(config.authority_sources.iter().map(PolledSource::svid_type));
     let streamed = |api: &WorkloadApi| STREAMED.map(|svid_type| (api.source_name(svid_type), svid_type));
     let streamed = config.workload_api.iter().flat_map(streamed);
     let board = board(polled.chain(streamed));

@@ -44,11 +44,25 @@ pub(crate) enum Origin {
 }
 
 impl PolledSource {
-    /// What it is called in messages and metrics: its URL.
-    pub(crate) fn name(&self) -> &str {
+    /// Whom it asks.
+    pub(crate) fn url(&self) -> &str {
         match &self.origin {
             Origin::Certificates(url) | Origin::Issuer(url) | Origin::Jwks(url) => url,
         }
+    }
+
+    /// What it is called in messages: its URL without the query, in which a secret may be.
+    pub(crate) fn name(&self) -> &str {
+        self.url().split('?').next().unwrap_or_default()
+    }
+
+    /// The same of all sources in metrics too: with a number where only their queries tell them apart.
+    pub(crate) fn names(sources: &[Self]) -> Vec<String> {
+        let name = |(place, source): (usize, &Self)| {
+            let earlier = sources[..place].iter().filter(|other| other.name() == source.name()).count();
+            if earlier == 0 { source.name().to_owned() } else { format!("{}#{}", source.name(), earlier + 1) }
+        };
+        sources.iter().enumerate().map(name).collect()
     }
 
     /// The type of all keys that it can have.

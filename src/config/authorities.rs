@@ -35,10 +35,10 @@ impl Authorities {
     }
 }
 
-/// Messages and metrics call a source by its URL.
+/// A server that is there twice is a slip of the pen.
 fn each_once(section: &Section<'_>, sources: Vec<PolledSource>) -> Vec<PolledSource> {
     for (index, source) in sources.iter().enumerate() {
-        if sources[..index].iter().any(|other| other.name() == source.name()) {
+        if sources[..index].iter().any(|other| other.url() == source.url()) {
             let kind = if matches!(source.origin, Origin::Certificates(_)) { "url" } else { "oidc" };
             section.refuse(kind, format!("\"{}\" is there twice", source.name()));
         }

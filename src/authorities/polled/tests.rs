@@ -105,6 +105,19 @@ async fn servers_behind_one_name_that_know_different_keys_retire_none() {
 }
 
 #[test]
+fn a_query_is_in_no_name_and_each_name_is_there_once() {
+    let source = |url: &str| PolledSource {
+        origin: Origin::Certificates(url.into()),
+        root_certificates: None,
+        bearer_token: None,
+        interval: Duration::from_secs(60),
+    };
+    let sources = ["https://a.example/ca?token=s3cret", "https://b.example/", "https://a.example/ca?dc=2"];
+    let names = PolledSource::names(&sources.map(source));
+    assert_eq!(names, ["https://a.example/ca", "https://b.example/", "https://a.example/ca#2"]);
+}
+
+#[test]
 fn what_was_never_read_is_asked_soon_and_then_less_often() {
     let minute = Duration::from_secs(60);
     for (attempts, has_been_read, expected) in
