@@ -1,7 +1,11 @@
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
 use serde_json::json;
 
 use super::*;
-use crate::support::ca::Ca;
+use crate::support::ca::{Ca, pem};
 
 fn read(answer: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>, &'static str> {
     let read = authorities(&"a.example".parse().unwrap(), answer.as_ref()).map_err(|error| error.code())?;
@@ -58,5 +62,30 @@ fn what_is_no_ca_certificate_of_ours_is_refused() {
         ("{\"data\":".repeat(10_000), "malformed-ca-answer"),
     ] {
         assert_eq!(read(&answer), Err(expected), "{:?}", answer.get(..80).unwrap_or(&answer));
+    }
+}
+
+/// An answer in each of its three spellings.
+static ANSWERS: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
+    let (one, two) = (Ca::web("one").pem(), Ca::of("a.example").pem());
+    let roots = json!({ "TrustDomain": "a.example", "Roots": [{ "RootCert": one }, { "RootCert": two }] });
+    let vault = json!({ "data": { "certificate": format!("{one}{two}") } });
+    [format!("{one}{two}"), roots.to_string(), vault.to_string()].map(String::into_bytes)
+});
+
+proptest! {
+    #[test]
+    fn whatever_is_read_of_a_mutilated_answer_is_read_again_as_pem(
+        spelling in 0..3_usize,
+        changes in prop::collection::vec((any::<Index>(), any::<u8>()), 0..4),
+        cut in prop::option::of(any::<Index>()),
+    ) {
+        let mut answer = ANSWERS[spelling].clone();
+        changes.iter().for_each(|(place, byte)| *place.get_mut(&mut answer) = *byte);
+        answer.truncate(cut.map_or(usize::MAX, |place| place.index(answer.len())));
+        if let Ok(found) = read(&answer) {
+            prop_assert!(!found.is_empty());
+            prop_assert_eq!(read(found.iter().map(|der| pem("CERTIFICATE", der)).collect::<String>()), Ok(found));
+        }
     }
 }
