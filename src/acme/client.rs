@@ -85,7 +85,7 @@ impl Server {
             }
             Reachable { configured: seen.directory, allow_link_local: false }
         };
-        let addresses = reachable.addresses(url, &SystemNames, CONNECT_LIMIT).await.map_err(|error| match error {
+        let addresses = reachable.addresses(url.as_url(), &SystemNames, CONNECT_LIMIT).await.map_err(|error| match error {
             FetchError::AddressRefused { host, address, .. } => {
                 unasked(format!("{host} is at {address}, to which an ACME server must not send us"))
             }

@@ -32,7 +32,6 @@ pub(crate) use self::record::{FetchRecord, Shown};
 pub(crate) use self::resolve::{Reachable, SystemNames};
 pub(crate) use self::tls::Authentication;
 
-use self::address::{Reach, reach};
 use self::error::RedirectRefusal;
 use self::hop::{Answered, Hop};
 
