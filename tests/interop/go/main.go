@@ -94,7 +94,11 @@ func (r *report) record(name string, err error) {
 
 // eventually asks until there is no error or patience ends.
 func eventually(ctx context.Context, ask func() error) error {
-	deadline := time.Now().Add(patience)
+	return eventuallyWithin(ctx, patience, ask)
+}
+
+func eventuallyWithin(ctx context.Context, limit time.Duration, ask func() error) error {
+	deadline := time.Now().Add(limit)
 	for {
 		err := ask()
 		if err == nil || time.Now().After(deadline) {
