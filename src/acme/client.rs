@@ -85,12 +85,13 @@ impl Server {
             }
             Reachable { configured: seen.directory, allow_link_local: false }
         };
-        let addresses = reachable.addresses(url.as_url(), &SystemNames, CONNECT_LIMIT).await.map_err(|error| match error {
-            FetchError::AddressRefused { host, address, .. } => {
-                unasked(format!("{host} is at {address}, to which an ACME server must not send us"))
-            }
-            error => unasked(error.to_string()),
-        })?;
+        let addresses =
+            reachable.addresses(url.as_url(), &SystemNames, CONNECT_LIMIT).await.map_err(|error| match error {
+                FetchError::AddressRefused { host, address, .. } => {
+                    unasked(format!("{host} is at {address}, to which an ACME server must not send us"))
+                }
+                error => unasked(error.to_string()),
+            })?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(self.tls.clone())
             .resolve_to_addrs(url.as_url().host_str().unwrap_or(""), &addresses)
