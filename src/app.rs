@@ -248,7 +248,8 @@ pub(crate) fn system_roots() -> RootCertStore {
     roots
 }
 
-const GRACE: Duration = Duration::from_secs(5);
+/// With what closing takes, a stop ends within 5 s.
+const GRACE: Duration = Duration::from_millis(4_600);
 /// Time for the last statement and a checkpoint.
-const CLOSING: Duration = Duration::from_secs(1);
+const CLOSING: Duration = Duration::from_millis(400);
 const CLOCK_MARK: Duration = Duration::from_secs(60);
