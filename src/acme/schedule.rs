@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::authorities::backoff::doubled;
 use crate::federation::timestamp::Timestamp;
 
 /// How long a certificate is of use to us.
@@ -34,8 +35,7 @@ pub(super) fn after_success(life: Life, now: Timestamp, hurried: u32, jitter: f6
 /// How long to wait after a failure: 1 min, doubling to 6 h with each further one, up to a tenth more with `jitter`
 /// 1.0; longer, up to a day, if the server `asked` for that.
 pub(super) fn retry(failures: u32, asked: Option<Duration>, jitter: f64) -> Duration {
-    let doubled = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    let spread = doubled.min(LAST_RETRY).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 10.0);
+    let spread = doubled(FIRST_RETRY, failures, LAST_RETRY).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 10.0);
     spread.max(asked.unwrap_or_default().min(LONGEST_ASKED))
 }
 

@@ -1,6 +1,7 @@
 //! Where our own public keys come from.
 
 mod answers;
+pub(crate) mod backoff;
 pub(crate) mod bundle_file;
 mod ca_answer;
 pub(crate) mod carried;

@@ -13,6 +13,7 @@ use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::answers::Answers;
+use super::backoff::doubled;
 use super::ca_answer::{self, CaAnswerError};
 use super::get::{Get, NotGot, Token, TokenError, Wanted};
 use super::issuer::{Issuer, IssuerError};
@@ -135,7 +136,7 @@ fn roots_in(file: &Path) -> Result<Arc<RootCertStore>, PolledError> {
 
 /// Until a source has been read once, nothing without its keys may be published: so it is asked more often.
 fn wait(interval: Duration, attempts: u32, has_been_read: bool) -> Duration {
-    if has_been_read { interval } else { FIRST.saturating_mul(2_u32.saturating_pow(attempts - 1)).min(interval) }
+    if has_been_read { interval } else { doubled(FIRST, attempts, interval) }
 }
 
 /// Why a source was not read.

@@ -8,6 +8,7 @@ use rust_spiffe::{WorkloadApiClient, WorkloadApiError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::authorities::backoff::doubled;
 use crate::files::trusted;
 
 use super::{WorkloadApi, WorkloadApiProblem};
@@ -67,7 +68,7 @@ async fn read<T>(
 
 /// 1 s, doubling to 30 s.
 fn wait(failures: u32) -> Duration {
-    SHORTEST.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST)
+    doubled(SHORTEST, failures, LONGEST)
 }
 
 /// For connecting and the first message; whatever follows comes when keys change.
