@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::spiffe::authority::{Authority, AuthorityId, SvidType};
 use crate::spiffe::bundle::{Authorities, Bundle, BundleDiff};
-use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::ignored::IgnoreReason;
 use crate::spiffe::document::render::digest;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::hold::{Hold, Refusal, Reused};
+use super::offered::{Offered, Second};
 use super::ownership::KeyOwners;
 use super::parameters::{Parameters, Standing};
 use super::past::Past;
@@ -58,57 +58,6 @@ impl Accepted {
             _ if self.standing(offered.url) == Standing::Replaced => false,
             (Some(ours), Some(theirs)) => theirs < ours && is_old && self.memory.routes.lags(offered.url, theirs),
             _ => false,
-        }
-    }
-}
-
-/// A document, and where it comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Offered<'a> {
-    pub(crate) document: &'a BundleDocument,
-    /// The configured URL at which its fetch began.
-    pub(crate) url: &'a str,
-    /// What another URL serves at the same time.
-    pub(crate) second: Second<'a>,
-    /// A newer one of the same poll is judged after it: what this one holds need not wait.
-    pub(crate) is_followed: bool,
-    /// Whether its number becomes the baseline: of two routes, only one that both have reached does, or whoever has
-    /// one of them in hand could make the other's documents look old.
-    pub(crate) is_baseline: bool,
-}
-
-/// What another URL has to say of new keys.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Second<'a> {
-    /// One URL is enough.
-    NotNeeded,
-    /// No other URL brought anything that counts, for this reason.
-    Missing(&'a str),
-    /// It serves this.
-    Serves(&'a str, &'a Bundle),
-}
-
-impl<'a> Offered<'a> {
-    /// The only document of a poll.
-    pub(crate) fn alone(document: &'a BundleDocument, url: &'a str) -> Self {
-        Self { document, url, second: Second::NotNeeded, is_followed: false, is_baseline: true }
-    }
-
-    /// Why a new authority doesn't count by what the second URL says. A number that both have for other keys makes
-    /// neither of them right.
-    fn lacks(&self, authority: &Authority) -> Option<Hold> {
-        let bundle = self.document.bundle();
-        match self.second {
-            Second::NotNeeded => None,
-            Second::Missing(reason) => Some(Hold::SecondRoute { lacking: reason.to_owned() }),
-            Second::Serves(other, theirs) => match bundle.sequence().filter(|_| theirs.sequence() == bundle.sequence())
-            {
-                Some(sequence) if theirs.authorities().digest() != bundle.authorities().digest() => {
-                    Some(Hold::EndpointsDisagree { sequence, url: self.url.to_owned(), other: other.to_owned() })
-                }
-                _ if theirs.authorities().contains(&authority.id()) => None,
-                _ => Some(Hold::SecondRoute { lacking: format!("{other} lacks {}", authority.id()) }),
-            },
         }
     }
 }

@@ -12,8 +12,9 @@ use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::records::{Commit, HeldDocument, Origin, Revision, StoredRelationship};
 
-use super::acceptance::{Accepted, Judgement, Memory, Offered, Since};
+use super::acceptance::{Accepted, Judgement, Memory, Since};
 use super::hold::Hold;
+use super::offered::Offered;
 use super::parameters::{Parameters, Standing};
 use super::past::Past;
 use super::relationship::{EndpointProfile, FederationRelationship};

@@ -8,6 +8,7 @@ use super::*;
 use crate::federation::known::Known;
 use crate::federation::relationship::{BundleEndpoint, EndpointProfile, PollPolicy};
 use crate::federation::status::RelationshipState;
+use crate::spiffe::document::BundleDocument;
 use crate::spiffe::document::render::{WitAuthorities, render};
 use crate::spiffe::fixtures::FIXTURES;
 use crate::store::records::StoredRelationship;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::federation::acceptance::{self, Offered};
+use crate::federation::acceptance;
 use crate::federation::announce;
 use crate::federation::endpoint_client::{
     Authentication, Body, FetchError, FetchRecord, PinnedAuthority, Proof, Request,
 };
+use crate::federation::offered::Offered;
 use crate::federation::outcome::{PollError, PollOutcome};
 use crate::federation::parameters::Standing;
 use crate::federation::relationship::EndpointUrl;

@@ -9,8 +9,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::two_routes::Served;
 use super::*;
-use crate::federation::acceptance::Offered;
 use crate::federation::endpoint_client::{ClientLimits, FetchRecord};
+use crate::federation::offered::Offered;
 use crate::federation::outcome::PollError;
 use crate::federation::parameters::Parameters;
 use crate::federation::pollers::{Handles, Pollers, Relationships};

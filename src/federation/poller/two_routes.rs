@@ -2,8 +2,9 @@
 
 use tokio::time::Instant;
 
-use crate::federation::acceptance::{self, Offered, Second};
+use crate::federation::acceptance;
 use crate::federation::endpoint_client::{FetchError, FetchRecord, Proof};
+use crate::federation::offered::{Offered, Second};
 use crate::federation::outcome::{PollError, PollOutcome};
 use crate::spiffe::document::BundleDocument;
 

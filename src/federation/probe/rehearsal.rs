@@ -2,8 +2,9 @@
 
 use super::fetch;
 use super::report::{Probe, Problem, RelationshipOutcome};
-use crate::federation::acceptance::{self, Accepted, Offered, Second};
+use crate::federation::acceptance::{self, Accepted};
 use crate::federation::endpoint_client::{EndpointClient, FetchError, PinnedAuthority};
+use crate::federation::offered::{Offered, Second};
 use crate::federation::ownership::KeyOwners;
 use crate::federation::parameters::Parameters;
 use crate::federation::relationship::{EndpointUrl, FederationRelationship};
