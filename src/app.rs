@@ -3,6 +3,7 @@
 mod authorization;
 pub(crate) mod error;
 mod listeners;
+mod outputs;
 mod own_keys;
 mod sources;
 mod store_place;
@@ -35,6 +36,8 @@ use crate::federation::publisher::Publisher;
 use crate::federation::status::OwnKeysStatus;
 use crate::federation::timestamp::Timestamp;
 use crate::federation::trust_feed::TrustFeed;
+use crate::outputs::progress::Outputs;
+use crate::outputs::view::Views;
 use crate::store;
 use crate::store::Store;
 use crate::verify::trust::Trust;
@@ -112,9 +115,12 @@ impl App {
         let addresses = listeners.addresses();
         let own = OwnKeys { publisher: publisher.clone(), status };
         own.start(&config, &shared, &mut tasks).await;
+        let views = Views { trust_domain: config.trust_domain.clone(), feed: feed.clone(), clock: clock.clone() };
         let (configured, configured_now) = watch::channel(config);
         listeners.renew(&store, &clock, &mut tasks).await?;
-        listeners.serve(&federation, &publisher, configured_now.clone(), &mut tasks);
+        let progress = Outputs::new(clock.clone());
+        outputs::start(&configured_now.borrow().outputs, &views, &progress, &mut tasks);
+        listeners.serve(&federation, &publisher, progress, configured_now.clone(), &mut tasks);
         tasks.essential("pollers", async move {
             pollers.run(wanted_now).await;
             Ok(())

@@ -99,11 +99,15 @@ mod cli;
 #[cfg(feature = "server")]
 mod config;
 #[cfg(feature = "server")]
+mod export;
+#[cfg(feature = "server")]
 mod federation;
 #[cfg(feature = "server")]
 mod files;
 #[cfg(feature = "server")]
 mod http;
+#[cfg(feature = "server")]
+mod outputs;
 #[cfg(feature = "server")]
 mod store;
 #[cfg(feature = "server")]

@@ -22,6 +22,7 @@ use crate::http::metrics::Metrics;
 use crate::http::operations::{Operations, serve_operations};
 use crate::http::tls::{EndpointTls, TlsFileError};
 use crate::http::unix_socket::{Purpose, UnixSocket};
+use crate::outputs::progress::Outputs;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -104,6 +105,7 @@ impl Listeners {
         self,
         federation: &Federation,
         publisher: &Publisher,
+        outputs: Outputs,
         configured: watch::Receiver<Arc<Config>>,
         tasks: &mut Tasks,
     ) {
@@ -126,7 +128,7 @@ impl Listeners {
         if let Some(authorization) = authorization {
             authorization.serve(federation, configured, &metrics, tasks);
         }
-        let state = Operations { federation: federation.clone(), metrics, endpoints: shown };
+        let state = Operations { federation: federation.clone(), metrics, endpoints: shown, outputs };
         if let Some(listener) = operations {
             let address = listener.local_addr().ok().map(display);
             info!(address, "serving health and metrics");

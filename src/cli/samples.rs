@@ -137,6 +137,7 @@ pub(super) fn service() -> ServiceStatus {
         relationships: 1,
         not_ready: vec![],
         sources: vec![],
+        outputs: vec![],
         warnings: vec![],
     }
 }

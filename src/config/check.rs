@@ -16,6 +16,7 @@ use crate::telemetry::{LogConfig, LogFormat};
 
 use super::authorities::Authorities;
 use super::authorization::{AuthorizationConfig, AuthorizationTransport, authorization};
+use super::outputs::outputs;
 use super::places::{SQLITE, default_admin_socket, default_store_url};
 use super::problem::ConfigErrors;
 use super::section::{Context, Section};
@@ -46,6 +47,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     let operations = operations.has("listen").then(|| listen(&operations)).flatten();
     let admin_socket = admin_socket(&root.section("admin"), store_url.as_deref(), environment);
     let authorization = authorization(&root.section("authorization"), admin_socket.as_deref());
+    let outputs = outputs(&root.section("outputs"));
     let log = log(&root.section("log"));
     let relationships = relationship::relationships(&root.section("federation"), trust_domain.as_ref());
     check_purpose(root);
@@ -62,6 +64,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
         operations,
         admin_socket: admin_socket?,
         authorization,
+        outputs,
         log: log?,
         relationships,
         file: file.map(Path::to_owned),

@@ -8,6 +8,7 @@ mod describe;
 mod endpoint_files;
 mod keys;
 mod layers;
+mod outputs;
 mod places;
 mod policy;
 mod problem;
@@ -33,6 +34,7 @@ use crate::verify::policy::Policy;
 pub(crate) use self::authorization::{AuthorizationConfig, AuthorizationTransport, MutualTlsConfig};
 pub(crate) use self::describe::describe;
 pub(crate) use self::endpoint_files::check_endpoint_files;
+pub(crate) use self::outputs::OutputsConfig;
 pub(crate) use self::places::{default_admin_socket, default_store_url};
 pub(crate) use self::problem::ConfigErrors;
 
@@ -59,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) admin_socket: PathBuf,
     /// What proxies ask about their clients.
     pub(crate) authorization: Option<AuthorizationConfig>,
+    /// Where accepted bundles are delivered to.
+    pub(crate) outputs: OutputsConfig,
     /// Logging.
     pub(crate) log: LogConfig,
     /// Whose bundles we fetch, by name.

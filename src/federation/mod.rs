@@ -112,6 +112,7 @@ impl Federation {
             relationships: inner.handles.len(),
             not_ready: self.not_ready().into_iter().map(str::to_owned).collect(),
             sources,
+            outputs: Vec::new(),
             warnings: place.into_iter().chain(warnings).chain(new_keys).chain(claims).collect(),
         }
     }

@@ -188,6 +188,27 @@ pub(crate) struct AuthoritySourceStatus {
     pub(crate) ignored: Vec<IgnoredStatus>,
 }
 
+/// One place that bundles are delivered to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OutputStatus {
+    /// `files`, `sds`, ...
+    pub(crate) kind: String,
+    /// Its folder, socket or URL.
+    pub(crate) target: String,
+    /// The generation of the snapshot that it last delivered.
+    pub(crate) generation: Option<u64>,
+    pub(crate) delivered: Option<Timestamp>,
+    /// Who is connected and hears of changes.
+    pub(crate) subscribers: u64,
+    /// Changes delivered since the start, to each subscriber.
+    pub(crate) pushes: u64,
+    pub(crate) failures: u64,
+    /// Changes that a subscriber refused.
+    pub(crate) nacks: u64,
+    /// Why the latest change is not delivered, or was refused.
+    pub(crate) last_error: Option<ErrorStatus>,
+}
+
 /// Our own keys: what is wrong with them, and the sources that are not files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OwnKeysStatus {
@@ -208,5 +229,6 @@ pub(crate) struct ServiceStatus {
     pub(crate) not_ready: Vec<String>,
     /// Where our own keys come from besides files.
     pub(crate) sources: Vec<AuthoritySourceStatus>,
+    pub(crate) outputs: Vec<OutputStatus>,
     pub(crate) warnings: Vec<Warning>,
 }

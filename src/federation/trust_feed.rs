@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -22,7 +23,16 @@ pub(crate) struct TrustFeed {
     state: Mutex<State>,
     snapshot: TrustWriter,
     trust: Trust,
-    changed: watch::Sender<u64>,
+    changed: watch::Sender<Generation>,
+}
+
+/// A change of the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation {
+    /// Rises with every change.
+    pub(crate) number: u64,
+    /// When it came.
+    pub(crate) since: Instant,
 }
 
 /// A domain's accepted bundle on its way into the snapshot.
@@ -51,7 +61,12 @@ struct State {
 impl TrustFeed {
     pub(crate) fn new() -> Self {
         let snapshot = TrustWriter::new(TrustSnapshot::default());
-        Self { state: Mutex::default(), trust: snapshot.trust(), snapshot, changed: watch::Sender::new(0) }
+        Self {
+            state: Mutex::default(),
+            trust: snapshot.trust(),
+            snapshot,
+            changed: watch::Sender::new(Generation { number: 0, since: Instant::now() }),
+        }
     }
 
     /// The snapshot of this moment.
@@ -65,7 +80,7 @@ impl TrustFeed {
     }
 
     /// Wakes at each new generation.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Generation> {
         self.changed.subscribe()
     }
 
@@ -151,7 +166,7 @@ impl TrustFeed {
         let entry = |domain: TrustDomain| (domain.clone(), state.effective(&domain, &snapshot));
         let changes = std::iter::once(domain).chain(affected).map(entry);
         self.snapshot.store(snapshot.updated(state.generation, changes));
-        self.changed.send_replace(state.generation);
+        self.changed.send_replace(Generation { number: state.generation, since: Instant::now() });
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -261,7 +276,7 @@ mod tests {
         assert_eq!(shown(&feed), keys([("b", 1)]));
         feed.remove(&domain("b"));
         assert_eq!(shown(&feed), []);
-        assert_eq!((feed.snapshot().generation(), *generations.borrow()), (3, 3));
+        assert_eq!((feed.snapshot().generation(), generations.borrow().number), (3, 3));
         feed.remove(&domain("b"));
         feed.lapse(&domain("b"));
         feed.extend(&domain("b"), trusted(bundle("b", [FIXTURES[1].x509()]), 1, 9));

@@ -13,6 +13,7 @@ mod key_pair;
 pub(crate) mod listener;
 pub(crate) mod metrics;
 pub(crate) mod operations;
+mod output_metrics;
 mod pool;
 mod problem;
 mod relationships;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::federation::Federation;
 use crate::federation::status::{ServiceStatus, Warning};
+use crate::outputs::progress::Outputs;
 
 use super::health::{healthz, readyz};
 use super::listener::{DRAIN_SECONDS, serve_until};
@@ -27,12 +28,14 @@ pub(crate) struct Operations {
     pub(crate) metrics: Metrics,
     /// The certificates of the bundle endpoints that are served.
     pub(crate) endpoints: Vec<EndpointTls>,
+    pub(crate) outputs: Outputs,
 }
 
 impl Operations {
     /// The service as a whole, with the certificates that it serves.
     pub(super) fn service(&self) -> ServiceStatus {
         let mut status = self.federation.service();
+        status.outputs = self.outputs.all().iter().map(|output| output.status()).collect();
         status.not_ready.extend(self.endpoints.iter().filter_map(EndpointTls::not_ready).map(str::to_owned));
         let warnings = self.endpoints.iter().flat_map(EndpointTls::warnings);
         status.warnings.extend(warnings.map(|it| Warning { code: it.code.to_owned(), detail: it.detail }));

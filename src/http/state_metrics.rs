@@ -14,6 +14,7 @@ use crate::federation::timestamp::Timestamp;
 use crate::spiffe::authority::SvidType;
 
 use super::operations::Operations;
+use super::output_metrics::encode_outputs;
 
 /// Encodes the state of the service, its relationships and its certificates.
 pub(super) struct StateMetrics(pub(super) Operations);
@@ -34,6 +35,7 @@ impl Collector for StateMetrics {
         encode_classes(&mut encoder, &relationships)?;
         self.encode_counts(&mut encoder)?;
         self.encode_verdicts(&mut encoder)?;
+        encode_outputs(&mut encoder, &self.0.outputs)?;
         self.encode_certificates(&mut encoder)
     }
 }

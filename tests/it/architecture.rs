@@ -14,6 +14,7 @@ const FLOORS: &[&[&str]] = &[
     &["files"],
     &["store"],
     &["federation", "governance", "authorities"],
+    &["outputs"],
     &["http", "grpc", "export", "telemetry"],
     &["acme"],
     &["config"],

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::federation::status::AuthoritySourceStatus;
+use crate::federation::status::OutputStatus;
 use crate::federation::timestamp::Timestamp;
 use crate::http::bundles::AcceptedBundle;
 use crate::http::fixtures::{openapi, relationship};
@@ -85,6 +86,17 @@ fn answers_are_what_the_openapi_document_says() {
             last_success: Some(Timestamp::from_secs(1)),
             last_error: full.last_error.clone(),
             ignored: full.ignored.clone(),
+        }],
+        outputs: vec![OutputStatus {
+            kind: "files".into(),
+            target: "/run/comity/bundles".into(),
+            generation: Some(1),
+            delivered: Some(Timestamp::from_secs(1)),
+            subscribers: 0,
+            pushes: 1,
+            failures: 1,
+            nacks: 0,
+            last_error: full.last_error.clone(),
         }],
         warnings: full.warnings.clone(),
     };

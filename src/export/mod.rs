@@ -1,0 +1,96 @@
+//! Outputs that push: each takes what its selection shows to one place, on its own and again until it is there.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::authorities::backoff::doubled;
+use crate::outputs::progress::Progress;
+use crate::outputs::view::View;
+
+/// A place that bundles are taken to.
+pub(crate) trait Sink: Send {
+    /// Why nothing could be delivered, or not all.
+    type Error: Error + Coded + Send;
+
+    /// Makes the place hold what the view shows, and nothing else that is ours. Said again with what was delivered
+    /// already, it mends what somebody else changed there.
+    fn deliver(&mut self, view: &View) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// An error with a stable identifier; see docs/problems.md.
+pub(crate) trait Coded {
+    fn code(&self) -> &'static str;
+}
+
+/// Delivers each new view, and the same one again every few minutes, until `stop`. One that fails is tried again, later
+/// each time; by then only the newest counts.
+pub(crate) async fn export(
+    mut sink: impl Sink,
+    mut views: watch::Receiver<Arc<View>>,
+    progress: Arc<Progress>,
+    stop: CancellationToken,
+) {
+    let (kind, target) = (progress.kind, &progress.target);
+    let mut there: Option<Arc<View>> = None;
+    let mut failures = 0;
+    loop {
+        let view = views.borrow_and_update().clone();
+        let wait = match sink.deliver(&view).await {
+            Ok(()) => {
+                if !there.is_some_and(|there| there.shows_the_same(&view)) || failures > 0 {
+                    info!(output = kind, target, generation = view.generation.number, "bundles delivered");
+                    progress.delivered(view.generation);
+                }
+                (there, failures) = (Some(view), 0);
+                MENDED_AFTER
+            }
+            Err(error) => {
+                failures += 1;
+                warn!(output = kind, target, code = error.code(), %error, "bundles not delivered, or not all");
+                progress.failed(error.code(), error.to_string());
+                doubled(FIRST_RETRY, failures, LAST_RETRY)
+            }
+        };
+        if !until_news(&mut views, there.as_ref().filter(|_| failures == 0), &progress, wait, &stop).await {
+            return;
+        }
+    }
+}
+
+/// Waits for a view that shows something else, at most this long; false at the end.
+async fn until_news(
+    views: &mut watch::Receiver<Arc<View>>,
+    there: Option<&Arc<View>>,
+    progress: &Progress,
+    wait: Duration,
+    stop: &CancellationToken,
+) -> bool {
+    let timer = tokio::time::sleep(wait);
+    tokio::pin!(timer);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            () = &mut timer => return true,
+            changed = views.changed() => match (changed, there) {
+                (Err(_), _) => return false,
+                (Ok(()), Some(there)) if there.shows_the_same(&views.borrow_and_update()) => {
+                    progress.is_at(views.borrow().generation);
+                }
+                (Ok(()), _) => return true,
+            },
+        }
+    }
+}
+
+/// How long what somebody else did to the place may last.
+const MENDED_AFTER: Duration = Duration::from_secs(300);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+use std::sync::Mutex;
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::federation::clock::Clock;
+use crate::federation::trust_feed::Generation;
+use crate::outputs::progress::Outputs;
+use crate::outputs::selection::Selected;
+use crate::spiffe::authority::Authority;
+use crate::spiffe::bundle::Bundle;
+use crate::spiffe::fixtures::FIXTURES;
+
+/// Keeps the generations that it was given, and fails as often as it is told to.
+#[derive(Clone, Default)]
+struct Place {
+    failures: Arc<Mutex<u32>>,
+    seen: Arc<Mutex<Vec<u64>>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no")]
+struct Full;
+
+impl Coded for Full {
+    fn code(&self) -> &'static str {
+        "disk-full"
+    }
+}
+
+impl Sink for Place {
+    type Error = Full;
+
+    async fn deliver(&mut self, view: &View) -> Result<(), Full> {
+        self.seen.lock().unwrap().push(view.generation.number);
+        let mut failures = self.failures.lock().unwrap();
+        let fails = *failures > 0;
+        *failures = failures.saturating_sub(1);
+        if fails { Err(Full) } else { Ok(()) }
+    }
+}
+
+fn view(number: u64, keys: impl IntoIterator<Item = Authority>) -> Arc<View> {
+    let bundle = Bundle::new("b".parse().unwrap(), keys.into_iter().collect(), Some(1), None);
+    let bundles = [("b".parse().unwrap(), Arc::new(bundle))].into();
+    let generation = Generation { number, since: Instant::now() };
+    Arc::new(View {
+        trust_domain: "a".parse().unwrap(),
+        selected: Selected { bundles, ..Selected::default() },
+        generation,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_is_delivered_once_and_a_failure_tried_again() {
+    let clock = Arc::new(Clock::new(Arc::new(rustls::time_provider::DefaultTimeProvider), None));
+    let (place, progress) = (Place::default(), Outputs::new(clock).add("files", "/x".into()));
+    let (views, view_now) = watch::channel(view(1, []));
+    let stop = CancellationToken::new();
+    let end = export(place.clone(), view_now, progress.clone(), stop.clone());
+    let seen = || std::mem::take(&mut *place.seen.lock().unwrap());
+    let second = || tokio::time::sleep(Duration::from_secs(1));
+    let script = async {
+        tokio::task::yield_now().await;
+        assert_eq!((seen(), progress.status().pushes), (vec![1], 1));
+        views.send_replace(view(2, []));
+        second().await;
+        let status = progress.status();
+        assert_eq!((seen(), status.pushes, status.generation), (vec![], 1, Some(2)), "nothing new for it");
+        *place.failures.lock().unwrap() = 2;
+        views.send_replace(view(3, [FIXTURES[1].x509()]));
+        second().await;
+        let status = progress.status();
+        assert_eq!((status.generation, status.failures), (Some(2), 2), "after none and after a second");
+        assert_eq!(status.last_error.map(|error| error.code).as_deref(), Some("disk-full"));
+        views.send_replace(view(4, [FIXTURES[2].x509()]));
+        second().await;
+        let status = progress.status();
+        assert_eq!((seen(), status.generation, status.pushes), (vec![3, 3, 4], Some(4), 2), "the newest counts");
+        assert_eq!((status.last_error, status.failures), (None, 2));
+        tokio::time::sleep(MENDED_AFTER).await;
+        assert_eq!((seen(), progress.status().pushes), (vec![4], 2), "what others changed is mended");
+        stop.cancel();
+    };
+    tokio::join!(end, script);
+}

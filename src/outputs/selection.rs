@@ -1,0 +1,179 @@
+//! What one output may show of the trust snapshot.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::federation::timestamp::Timestamp;
+use crate::spiffe::authority::{Authority, SvidType};
+use crate::spiffe::bundle::Bundle;
+use crate::spiffe::trust_domain::TrustDomain;
+use crate::verify::policy::Policy;
+use crate::verify::snapshot::{DomainTrust, TrustSnapshot};
+
+/// Which trust domains an output shows, and on what terms.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Selection {
+    /// `None` is every one, our own among them.
+    pub(crate) trust_domains: Option<BTreeSet<TrustDomain>>,
+    /// Whether CA keys that several domains share are shown too. Who reads them can't be relied on to demand that
+    /// their paths be scoped, as our verifier does.
+    pub(crate) shared_authorities: bool,
+}
+
+/// Bundles of an output, each under its own name and never together (REL-02).
+///
+/// Of foreign domains those that verify something now: a stale, expired or revoked one is left out (REL-06, SDS-07).
+/// Our own is shown as it is. Bundles hold X.509 and JWT authorities of the SVID types that the policy admits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selected {
+    pub(crate) bundles: BTreeMap<TrustDomain, Arc<Bundle>>,
+    /// Why domains of the snapshot are missing, or some of their keys, in codes.
+    pub(crate) lacking: BTreeMap<TrustDomain, &'static str>,
+    /// First second in which one of these bundles may have lapsed by time alone.
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl Selection {
+    /// What there is to show at this instant; `own` is our own domain.
+    pub(crate) fn of(&self, snapshot: &TrustSnapshot, own: &TrustDomain, at: Timestamp) -> Selected {
+        let mut selected = Selected::default();
+        let admits = |name: &&TrustDomain| self.trust_domains.as_ref().is_none_or(|admitted| admitted.contains(*name));
+        for name in snapshot.trust_domains().filter(admits) {
+            let Some(trust) = snapshot.domain(name) else { continue };
+            let (bundle, lacking) = self.shown(trust, name == own, at);
+            if let Some(bundle) = bundle {
+                selected.until = ends(trust).chain(selected.until).min();
+                selected.bundles.insert(name.clone(), bundle);
+            }
+            selected.lacking.extend(lacking.map(|code| (name.clone(), code)));
+        }
+        selected
+    }
+
+    /// The bundle to show, if any, and what is missing in comparison with the snapshot.
+    fn shown(&self, trust: &DomainTrust, is_own: bool, at: Timestamp) -> (Option<Arc<Bundle>>, Option<&'static str>) {
+        let (policy, bundle) = (trust.policy(), trust.bundle());
+        match () {
+            () if trust.is_stale(at.into()) => return (None, Some("bundle-stale")),
+            () if policy.not_after.is_some_and(|last| last < at.into()) => return (None, Some("policy-not-after")),
+            () if bundle.authorities().is_empty() && !is_own => return (None, Some("domain-revoked")),
+            () => {}
+        }
+        let hides = |authority: &Authority| self.hides(authority, policy);
+        if !bundle.authorities().iter().any(hides) {
+            return (Some(bundle.clone()), None);
+        }
+        let withholds = bundle.authorities().iter().any(|authority| self.withholds(authority, policy));
+        let shown = bundle.retain(|authority| !hides(authority));
+        let shown = Some(shown).filter(|shown| is_own || !shown.authorities().is_empty());
+        (shown.map(Arc::new), withholds.then_some("shared-authority-not-shown"))
+    }
+
+    fn hides(&self, authority: &Authority, policy: &Policy) -> bool {
+        let svid_type = authority.svid_type();
+        let admitted = policy.svid_types.as_ref().is_none_or(|admitted| admitted.contains(&svid_type));
+        svid_type == SvidType::WitSvid || !admitted || self.withholds(authority, policy)
+    }
+
+    fn withholds(&self, authority: &Authority, policy: &Policy) -> bool {
+        let may_show = self.shared_authorities || policy.shared_unscoped || policy.shared_keys.is_empty();
+        !may_show && policy.shared_keys.contains(&authority.key().thumbprint())
+    }
+}
+
+/// The first seconds of its lapse by age and by agreement.
+fn ends(trust: &DomainTrust) -> impl Iterator<Item = Timestamp> {
+    let last = trust.policy().not_after.map(|last| Timestamp::from(last).after(Duration::from_secs(1)));
+    trust.trusted_until().map(Timestamp::from).into_iter().chain(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spiffe::fixtures::FIXTURES;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn domain(name: &str) -> TrustDomain {
+        name.parse().unwrap()
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_secs(seconds)
+    }
+
+    fn trust(name: &str, authorities: impl IntoIterator<Item = Authority>) -> DomainTrust {
+        let bundle = Bundle::new(domain(name), authorities.into_iter().collect(), Some(1), None);
+        DomainTrust::new(Arc::new(bundle), 1)
+    }
+
+    fn on_terms(trust: DomainTrust, terms: impl FnOnce(&mut Policy)) -> DomainTrust {
+        let mut policy = Policy::default();
+        terms(&mut policy);
+        trust.with_policy(Arc::new(policy))
+    }
+
+    /// How many X.509 and JWT authorities are shown of each domain, and what is said to be missing.
+    fn counted(selected: &Selected) -> (Vec<String>, Vec<String>) {
+        let count = |(name, bundle): (&TrustDomain, &Arc<Bundle>)| {
+            let authorities = bundle.authorities();
+            assert_eq!(authorities.count(SvidType::WitSvid), 0, "{name}");
+            format!("{name} {}+{}", authorities.count(SvidType::X509Svid), authorities.count(SvidType::JwtSvid))
+        };
+        let lacking = selected.lacking.iter().map(|(name, code)| format!("{name} {code}"));
+        (selected.bundles.iter().map(count).collect(), lacking.collect())
+    }
+
+    #[test]
+    fn rel_06_sds_07_what_verifies_nothing_is_not_shown() {
+        let x509 = || FIXTURES[1].x509();
+        let snapshot = TrustSnapshot::new(
+            7,
+            [
+                trust("own", []),
+                trust("current", [x509(), FIXTURES[2].jwt("k"), FIXTURES[3].wit("w")]),
+                trust("empty", []),
+                trust("ending", [x509()]).with_trusted_until(Some(at(NOW + 9).into())),
+                on_terms(trust("last-second", [x509()]), |it| it.not_after = Some(at(NOW).into())),
+                on_terms(trust("over", [x509()]), |it| it.not_after = Some(at(NOW - 1).into())),
+                trust("stale", [x509()]).with_trusted_until(Some(at(NOW).into())),
+                on_terms(trust("jwt-alone", [x509(), FIXTURES[2].jwt("k")]), |it| {
+                    it.svid_types = Some([SvidType::JwtSvid].into());
+                }),
+            ],
+        );
+        let selected = Selection::default().of(&snapshot, &domain("own"), at(NOW));
+        let (shown, lacking) = counted(&selected);
+        assert_eq!(shown, ["current 1+1", "ending 1+0", "jwt-alone 0+1", "last-second 1+0", "own 0+0"]);
+        assert_eq!(lacking, ["empty domain-revoked", "over policy-not-after", "stale bundle-stale"]);
+        assert_eq!(selected.until, Some(at(NOW + 1)));
+        let one =
+            Selection { trust_domains: Some([domain("current"), domain("unheard-of")].into()), ..Selection::default() };
+        let selected = one.of(&snapshot, &domain("own"), at(NOW));
+        assert_eq!(counted(&selected), (vec!["current 1+1".into()], vec![]));
+        assert_eq!(selected.until, None);
+    }
+
+    #[test]
+    fn rel_02_a_key_of_several_domains_is_shown_only_where_that_was_asked_for() {
+        let (shared, own) = (FIXTURES[1].x509(), FIXTURES[2].x509());
+        let keys = BTreeSet::from([shared.key().thumbprint()]);
+        let snapshot = |shared_unscoped| {
+            let declare = |it: &mut Policy| (it.shared_keys, it.shared_unscoped) = (keys.clone(), shared_unscoped);
+            let domains = [trust("both", [shared.clone(), own.clone()]), trust("shared", [shared.clone()])];
+            TrustSnapshot::new(1, domains.map(|trust| on_terms(trust, declare)))
+        };
+        let all = Selection { shared_authorities: true, ..Selection::default() };
+        let missing = ["both shared-authority-not-shown", "shared shared-authority-not-shown"];
+        for (name, selection, unscoped, shown, lacking) in [
+            ("by default", &Selection::default(), false, &["both 1+0"][..], &missing[..]),
+            ("by the relationship", &Selection::default(), true, &["both 2+0", "shared 1+0"], &[]),
+            ("by the output", &all, false, &["both 2+0", "shared 1+0"], &[]),
+        ] {
+            let selected = counted(&selection.of(&snapshot(unscoped), &domain("own"), at(NOW)));
+            assert_eq!(selected.0, shown, "{name}");
+            assert_eq!(selected.1, lacking, "{name}");
+        }
+    }
+}
