@@ -32,6 +32,7 @@ pub(crate) fn describe(config: &Config) -> String {
     lines.extend(config.workload_api.iter().map(|api| ("source", format!("own bundle at {api}, as it streams"))));
     lines.extend(config.endpoints.iter().map(|one| ("endpoint", endpoint(one, &config.trust_domain))));
     lines.extend(config.authorization.iter().map(|one| ("authorization", authorization(one))));
+    lines.extend(config.outputs.described().into_iter().map(|output| ("output", output)));
     lines.extend(config.relationships.iter().map(|one| ("federation", relationship(one))));
     lines.into_iter().fold(String::from("the configuration is valid\n"), |mut out, (name, value)| {
         writeln!(out, "  {name:14}{value}").expect("a string takes everything");

@@ -1,5 +1,6 @@
 //! `[outputs]`: where accepted bundles are delivered to.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::export::files::{AfterChange, FilesOutput};
@@ -13,6 +14,18 @@ use super::section::Section;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OutputsConfig {
     pub(crate) files: Vec<FilesOutput>,
+}
+
+impl OutputsConfig {
+    /// Each output in a line, for people.
+    pub(super) fn described(&self) -> Vec<String> {
+        self.files.iter().map(|it| format!("files in {} of {}", it.folder.display(), of(&it.selection))).collect()
+    }
+}
+
+fn of(selection: &Selection) -> String {
+    let names = |names: &BTreeSet<TrustDomain>| names.iter().map(TrustDomain::as_str).collect::<Vec<_>>().join(", ");
+    selection.trust_domains.as_ref().map_or_else(|| "all trust domains".into(), names)
 }
 
 pub(super) fn outputs(section: &Section<'_>) -> OutputsConfig {

@@ -36,7 +36,7 @@ pub(super) fn contents(view: &View) -> Contents {
         trust_domain: &view.trust_domain,
         generation: view.generation.number,
         trust_domains: entries,
-        lacking: &view.selected.lacking,
+        lacking: view.selected.lacking.iter().map(|(name, lack)| (name, lack.code())).collect(),
         sha256: files.iter().map(digest).collect(),
     };
     files.insert(MANIFEST.into(), to_json(&manifest));
@@ -74,7 +74,7 @@ struct Manifest<'v> {
     trust_domain: &'v TrustDomain,
     generation: u64,
     trust_domains: BTreeMap<&'v TrustDomain, Entry>,
-    lacking: &'v BTreeMap<TrustDomain, &'static str>,
+    lacking: BTreeMap<&'v TrustDomain, &'static str>,
     sha256: BTreeMap<String, String>,
 }
 
