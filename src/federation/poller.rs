@@ -48,18 +48,18 @@ pub(crate) struct Shared {
 /// What others see of a poller, replaced as a whole after each step.
 #[derive(Clone, Debug)]
 pub(crate) struct Progressed {
-    pub(crate) known: Known,
+    pub(crate) known: Arc<Known>,
     /// Of the accepted bundle; rendering it is too dear for each look.
     pub(crate) digest: Option<Fingerprint>,
     pub(crate) next_poll: Option<(Timestamp, &'static str)>,
 }
 
 impl Progressed {
-    pub(crate) fn first(known: Known) -> Self {
+    pub(crate) fn first(known: Arc<Known>) -> Self {
         Self { digest: known.bundle.as_ref().map(|bundle| digest(bundle)), known, next_poll: None }
     }
 
-    fn then(&self, known: &Known, next_poll: Option<(Timestamp, &'static str)>) -> Self {
+    fn then(&self, known: &Arc<Known>, next_poll: Option<(Timestamp, &'static str)>) -> Self {
         match known.bundle == self.known.bundle {
             true => Self { known: known.clone(), digest: self.digest, next_poll },
             false => Self { next_poll, ..Self::first(known.clone()) },
@@ -74,7 +74,8 @@ pub(crate) struct Poller {
     pub(crate) orders: mpsc::Receiver<Order>,
     /// Entity tags of the latest documents by their URLs, if all of each is accepted.
     etags: BTreeMap<String, EntityTag>,
-    known: Known,
+    /// Shared with those who look at it, until it changes.
+    known: Arc<Known>,
     /// The ends of trust that the feed was told of when they came.
     lapsed: Vec<Timestamp>,
     /// The store goes on from another state than ours.
@@ -198,8 +199,8 @@ impl Poller {
     }
 
     /// Store first, then the snapshot: what is trusted is never more than what is stored.
-    async fn save(&mut self, next: Known, origin: Origin, now: Timestamp) -> Result<(), StoreError> {
-        let domain = &self.relationship.trust_domain;
+    async fn save(&mut self, next: impl Into<Arc<Known>>, origin: Origin, now: Timestamp) -> Result<(), StoreError> {
+        let (next, domain) = (next.into(), &self.relationship.trust_domain);
         let written = self.shared.store.commit(&self.known.commit(&next, domain, origin, now)).await;
         self.superseded |= matches!(written, Err(StoreError::Superseded { .. } | StoreError::RevisionNotNext { .. }));
         written?;
@@ -221,7 +222,7 @@ impl Poller {
         Ok(())
     }
 
-    fn show(&mut self, known: Known) {
+    fn show(&mut self, known: Arc<Known>) {
         self.known = known;
         let seen = self.seen.load();
         self.seen.store(Arc::new(seen.then(&self.known, seen.next_poll)));

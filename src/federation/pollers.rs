@@ -220,7 +220,7 @@ impl Pollers {
         let known = self.known(&relationship, stored).await?;
         let trusted = known.trusted(relationship.maximum_staleness);
         self.shared.feed.begin(domain, relationship.policy.clone(), trusted);
-        let seen = Arc::new(ArcSwap::from_pointee(Progressed::first(known)));
+        let seen = Arc::new(ArcSwap::from_pointee(Progressed::first(known.into())));
         let (sender, orders) = mpsc::channel(ORDERS);
         let handle = Handle { relationship: relationship.clone(), orders: sender, seen: seen.clone() };
         self.handles.insert(domain, handle);
