@@ -39,7 +39,12 @@ pub(super) enum Answer {
 }
 
 impl Poller {
+    /// Its state is as large as all else of a poller, so it is kept only while it lasts.
     pub(super) async fn poll(&mut self) {
+        Box::pin(self.poll_now()).await;
+    }
+
+    async fn poll_now(&mut self) {
         self.polls += 1;
         self.record_attempt().await;
         let outcome = match self.proof().inspect_err(|error| self.count(error.code())) {
