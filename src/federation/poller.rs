@@ -71,7 +71,7 @@ pub(crate) struct Poller {
     pub(crate) relationship: Arc<FederationRelationship>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) seen: Arc<ArcSwap<Progressed>>,
-    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) orders: mpsc::Receiver<Box<Order>>,
     /// Entity tags of the latest documents by their URLs, if all of each is accepted.
     etags: BTreeMap<String, EntityTag>,
     /// Shared with those who look at it, until it changes.
@@ -89,7 +89,7 @@ impl Poller {
         relationship: Arc<FederationRelationship>,
         shared: Arc<Shared>,
         seen: Arc<ArcSwap<Progressed>>,
-        orders: mpsc::Receiver<Order>,
+        orders: mpsc::Receiver<Box<Order>>,
     ) -> Self {
         let known = seen.load().known.clone();
         Self {
@@ -127,7 +127,7 @@ impl Poller {
                 },
                 () = tokio::time::sleep_until(lapse.unwrap_or(due)), if lapse.is_some() => self.announce_lapse(),
                 order = self.orders.recv() => match order {
-                    Some(order) => if let Some(next) = self.obey(order).await { due = next },
+                    Some(order) => if let Some(next) = self.obey(*order).await { due = next },
                     None => return,
                 },
             }
