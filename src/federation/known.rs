@@ -121,7 +121,7 @@ impl Known {
         let Progress { confirmed, last_attempt, last_success, failing_since, begun, .. } = &mut self.progress;
         let progress = [confirmed, last_attempt, last_success, failing_since, begun].into_iter().flatten();
         let Memory { since, noticed, emptied, .. } = &mut self.accepted.memory;
-        let memory = since.values_mut().map(|since| &mut since.at).chain(noticed.values_mut());
+        let memory = since.iter_mut().map(|(_, since)| &mut since.at).chain(noticed.iter_mut().map(|(_, at)| at));
         let memory = memory.chain(emptied.iter_mut().map(|emptied| &mut emptied.since));
         progress.chain(memory).for_each(|at| *at = now.min(*at));
         for held in &mut self.held {

@@ -3,11 +3,11 @@
 mod poll;
 mod two_routes;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use litemap::LiteMap;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -73,7 +73,7 @@ pub(crate) struct Poller {
     pub(crate) seen: Arc<ArcSwap<Progressed>>,
     pub(crate) orders: mpsc::Receiver<Box<Order>>,
     /// Entity tags of the latest documents by their URLs, if all of each is accepted.
-    etags: BTreeMap<String, EntityTag>,
+    etags: LiteMap<String, EntityTag>,
     /// Shared with those who look at it, until it changes.
     known: Arc<Known>,
     /// The ends of trust that the feed was told of when they came.
@@ -97,7 +97,7 @@ impl Poller {
             shared,
             seen,
             orders,
-            etags: BTreeMap::new(),
+            etags: LiteMap::default(),
             known,
             lapsed: Vec::new(),
             superseded: false,
