@@ -239,7 +239,7 @@ async fn follow_configuration(
 }
 
 fn relationships(config: &Config) -> Relationships {
-    let all = config.relationships.iter().map(|one| (one.trust_domain.clone(), Arc::new(one.clone())));
+    let all = config.relationships.iter().map(|one| (one.trust_domain.clone(), one.clone()));
     Arc::new(all.collect::<BTreeMap<_, _>>())
 }
 

@@ -105,8 +105,8 @@ struct Told<'p> {
     conformance: Option<Report>,
 }
 
-fn relationships(arguments: &Arguments) -> Result<Vec<FederationRelationship>, CliError> {
+fn relationships(arguments: &Arguments) -> Result<Vec<Arc<FederationRelationship>>, CliError> {
     let Some(file) = &arguments.config else { return Ok(Vec::new()) };
     let config = load(Some(file), &process_environment(), &[]).map_err(ClientError::Config)?;
-    Ok(config.relationships.clone())
+    Ok(config.relationships)
 }

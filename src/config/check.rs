@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::Value;
@@ -66,7 +67,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
         authorization,
         outputs,
         log: log?,
-        relationships,
+        relationships: relationships.into_iter().map(Arc::new).collect(),
         file: file.map(Path::to_owned),
     })
 }

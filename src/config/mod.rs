@@ -19,6 +19,7 @@ pub(crate) mod watch;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::acme::AcmeSettings;
@@ -66,7 +67,7 @@ pub(crate) struct Config {
     /// Logging.
     pub(crate) log: LogConfig,
     /// Whose bundles we fetch, by name.
-    pub(crate) relationships: Vec<FederationRelationship>,
+    pub(crate) relationships: Vec<Arc<FederationRelationship>>,
     /// The file it was read from.
     pub(crate) file: Option<PathBuf>,
 }

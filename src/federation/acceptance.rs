@@ -1,9 +1,10 @@
 //! From fetched to trusted: what an authenticated document changes, and what waits for a person.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use crate::spiffe::authority::{Authority, AuthorityId, SvidType};
@@ -74,9 +75,11 @@ pub(crate) struct Memory {
     /// Contents of the document that had that number.
     pub(crate) contents: Option<Fingerprint>,
     /// Since when each authority has been accepted without a gap.
-    pub(crate) since: BTreeMap<AuthorityId, Since>,
+    #[serde(skip_serializing_if = "LiteMap::is_empty")]
+    pub(crate) since: LiteMap<AuthorityId, Since>,
     /// New keys, each since when it has been in every document.
-    pub(crate) noticed: BTreeMap<AuthorityId, Timestamp>,
+    #[serde(skip_serializing_if = "LiteMap::is_empty")]
+    pub(crate) noticed: LiteMap<AuthorityId, Timestamp>,
     /// What the latest document emptied, if a second one has to agree.
     pub(crate) emptied: Option<Emptied>,
     /// What each URL served.
@@ -116,7 +119,7 @@ pub(crate) struct Judgement {
     /// The number was already used for other contents (SEQ-06).
     pub(crate) sequence_reused: bool,
     /// New keys that wait for their notice, each since when.
-    pub(crate) noticed: BTreeMap<AuthorityId, Timestamp>,
+    pub(crate) noticed: LiteMap<AuthorityId, Timestamp>,
     /// What the document emptied; a second fetch has to agree.
     pub(crate) emptied: Option<Emptied>,
 }

@@ -38,6 +38,7 @@ pub(crate) struct Known {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Progress {
+    /// Only where it is written and read; while the service runs it is with what is accepted.
     pub(crate) memory: Memory,
     /// When an authenticated endpoint last served the accepted contents.
     pub(crate) confirmed: Option<Timestamp>,
@@ -82,9 +83,10 @@ impl Known {
     /// What the store kept. `history` names what was accepted before.
     pub(crate) fn restore(stored: StoredRelationship, history: &[Revision]) -> Self {
         let progress = stored.progress.as_deref().and_then(|json| serde_json::from_str(json).ok());
-        let progress: Progress = progress.unwrap_or_else(|| Progress::of(&stored));
+        let mut progress: Progress = progress.unwrap_or_else(|| Progress::of(&stored));
+        let memory = std::mem::take(&mut progress.memory);
         let hint = progress.refresh_hint.map(Duration::from_secs);
-        let latest = |bundle: &Bundle| numbered(Arc::new(bundle.clone()), progress.memory.sequence, hint);
+        let latest = |bundle: &Bundle| numbered(Arc::new(bundle.clone()), memory.sequence, hint);
         let bundle = stored.accepted.as_ref().map(|revision| latest(&revision.bundle));
         let Ok(came_by) = stored.endpoint.parse::<Parameters>();
         let own = history.iter().rev().filter(|revision| revision.number >= progress.first_revision);
@@ -93,7 +95,7 @@ impl Known {
         Self {
             accepted: Accepted {
                 authorities: bundle.as_ref().map(|bundle| bundle.authorities().clone()),
-                memory: progress.memory.clone(),
+                memory,
                 past: Arc::new(past),
                 barred: stored.barred.into_iter().collect(),
                 configured: came_by.clone(),
@@ -119,7 +121,7 @@ impl Known {
         let Progress { confirmed, last_attempt, last_success, failing_since, begun, .. } = &mut self.progress;
         let progress = [confirmed, last_attempt, last_success, failing_since, begun].into_iter().flatten();
         let Memory { since, noticed, emptied, .. } = &mut self.accepted.memory;
-        let memory = since.values_mut().map(|since| &mut since.at).chain(noticed.values_mut());
+        let memory = since.iter_mut().map(|(_, since)| &mut since.at).chain(noticed.iter_mut().map(|(_, at)| at));
         let memory = memory.chain(emptied.iter_mut().map(|emptied| &mut emptied.since));
         progress.chain(memory).for_each(|at| *at = now.min(*at));
         for held in &mut self.held {

@@ -265,7 +265,7 @@ impl Federation {
     }
 
     async fn order(&self, domain: &TrustDomain, order: Order) -> Result<(), FederationError> {
-        self.handle(domain)?.orders.send(order).await.map_err(|_| FederationError::Interrupted)
+        self.handle(domain)?.orders.send(order.into()).await.map_err(|_| FederationError::Interrupted)
     }
 
     fn handle(&self, domain: &TrustDomain) -> Result<Handle, FederationError> {

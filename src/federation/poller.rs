@@ -3,11 +3,11 @@
 mod poll;
 mod two_routes;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use litemap::LiteMap;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -48,18 +48,18 @@ pub(crate) struct Shared {
 /// What others see of a poller, replaced as a whole after each step.
 #[derive(Clone, Debug)]
 pub(crate) struct Progressed {
-    pub(crate) known: Known,
+    pub(crate) known: Arc<Known>,
     /// Of the accepted bundle; rendering it is too dear for each look.
     pub(crate) digest: Option<Fingerprint>,
     pub(crate) next_poll: Option<(Timestamp, &'static str)>,
 }
 
 impl Progressed {
-    pub(crate) fn first(known: Known) -> Self {
+    pub(crate) fn first(known: Arc<Known>) -> Self {
         Self { digest: known.bundle.as_ref().map(|bundle| digest(bundle)), known, next_poll: None }
     }
 
-    fn then(&self, known: &Known, next_poll: Option<(Timestamp, &'static str)>) -> Self {
+    fn then(&self, known: &Arc<Known>, next_poll: Option<(Timestamp, &'static str)>) -> Self {
         match known.bundle == self.known.bundle {
             true => Self { known: known.clone(), digest: self.digest, next_poll },
             false => Self { next_poll, ..Self::first(known.clone()) },
@@ -71,10 +71,11 @@ pub(crate) struct Poller {
     pub(crate) relationship: Arc<FederationRelationship>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) seen: Arc<ArcSwap<Progressed>>,
-    pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) orders: mpsc::Receiver<Box<Order>>,
     /// Entity tags of the latest documents by their URLs, if all of each is accepted.
-    etags: BTreeMap<String, EntityTag>,
-    known: Known,
+    etags: LiteMap<String, EntityTag>,
+    /// Shared with those who look at it, until it changes.
+    known: Arc<Known>,
     /// The ends of trust that the feed was told of when they came.
     lapsed: Vec<Timestamp>,
     /// The store goes on from another state than ours.
@@ -88,7 +89,7 @@ impl Poller {
         relationship: Arc<FederationRelationship>,
         shared: Arc<Shared>,
         seen: Arc<ArcSwap<Progressed>>,
-        orders: mpsc::Receiver<Order>,
+        orders: mpsc::Receiver<Box<Order>>,
     ) -> Self {
         let known = seen.load().known.clone();
         Self {
@@ -96,7 +97,7 @@ impl Poller {
             shared,
             seen,
             orders,
-            etags: BTreeMap::new(),
+            etags: LiteMap::default(),
             known,
             lapsed: Vec::new(),
             superseded: false,
@@ -126,7 +127,7 @@ impl Poller {
                 },
                 () = tokio::time::sleep_until(lapse.unwrap_or(due)), if lapse.is_some() => self.announce_lapse(),
                 order = self.orders.recv() => match order {
-                    Some(order) => if let Some(next) = self.obey(order).await { due = next },
+                    Some(order) => if let Some(next) = self.obey(*order).await { due = next },
                     None => return,
                 },
             }
@@ -198,8 +199,8 @@ impl Poller {
     }
 
     /// Store first, then the snapshot: what is trusted is never more than what is stored.
-    async fn save(&mut self, next: Known, origin: Origin, now: Timestamp) -> Result<(), StoreError> {
-        let domain = &self.relationship.trust_domain;
+    async fn save(&mut self, next: impl Into<Arc<Known>>, origin: Origin, now: Timestamp) -> Result<(), StoreError> {
+        let (next, domain) = (next.into(), &self.relationship.trust_domain);
         let written = self.shared.store.commit(&self.known.commit(&next, domain, origin, now)).await;
         self.superseded |= matches!(written, Err(StoreError::Superseded { .. } | StoreError::RevisionNotNext { .. }));
         written?;
@@ -221,7 +222,7 @@ impl Poller {
         Ok(())
     }
 
-    fn show(&mut self, known: Known) {
+    fn show(&mut self, known: Arc<Known>) {
         self.known = known;
         let seen = self.seen.load();
         self.seen.store(Arc::new(seen.then(&self.known, seen.next_poll)));

@@ -28,7 +28,8 @@ pub(crate) type Relationships = Arc<BTreeMap<TrustDomain, Arc<FederationRelation
 #[derive(Clone)]
 pub(crate) struct Handle {
     pub(crate) relationship: Arc<FederationRelationship>,
-    pub(crate) orders: mpsc::Sender<Order>,
+    /// In boxes, because a channel keeps places for 32 however few may wait.
+    pub(crate) orders: mpsc::Sender<Box<Order>>,
     pub(crate) seen: Arc<ArcSwap<Progressed>>,
 }
 
@@ -62,7 +63,7 @@ impl Handles {
     pub(crate) fn refresh_early(&self, domain: &TrustDomain) {
         if let Some(handle) = self.get(domain) {
             // A poller with a full queue has enough to do.
-            drop(handle.orders.try_send(Order::Early));
+            drop(handle.orders.try_send(Order::Early.into()));
         }
     }
 
@@ -176,7 +177,7 @@ impl Pollers {
             info!(trust_domain = %domain, "policy changed");
         }
         let told = relationship.differs_in_policy_only(&handle.relationship)
-            && handle.orders.try_send(Order::Policy(relationship.clone())).is_ok();
+            && handle.orders.try_send(Order::Policy(relationship.clone()).into()).is_ok();
         if told {
             self.handles.insert(domain, Handle { relationship: relationship.clone(), ..handle.clone() });
         }
@@ -220,12 +221,12 @@ impl Pollers {
         let known = self.known(&relationship, stored).await?;
         let trusted = known.trusted(relationship.maximum_staleness);
         self.shared.feed.begin(domain, relationship.policy.clone(), trusted);
-        let seen = Arc::new(ArcSwap::from_pointee(Progressed::first(known)));
+        let seen = Arc::new(ArcSwap::from_pointee(Progressed::first(known.into())));
         let (sender, orders) = mpsc::channel(ORDERS);
         let handle = Handle { relationship: relationship.clone(), orders: sender, seen: seen.clone() };
         self.handles.insert(domain, handle);
         let poller = Poller::new(relationship.clone(), self.shared.clone(), seen, orders);
-        self.running.spawn(domain.clone(), poller.run(self.stop.child_token()));
+        self.running.spawn(domain.clone(), poller.run(self.stop.clone()));
         Ok(())
     }
 

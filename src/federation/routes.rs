@@ -1,7 +1,6 @@
 //! What each URL of a relationship served: they are compared, and never merged.
 
-use std::collections::BTreeMap;
-
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 
 use crate::spiffe::bundle::Bundle;
@@ -20,7 +19,8 @@ pub(crate) struct Routes {
     pub(crate) served_by: Option<String>,
     /// The URL whose document has the accepted number: another one that serves the same keys doesn't raise it.
     pub(crate) numbered_by: Option<String>,
-    routes: BTreeMap<String, Route>,
+    #[serde(skip_serializing_if = "LiteMap::is_empty")]
+    routes: LiteMap<String, Route>,
 }
 
 /// What is remembered of one URL.

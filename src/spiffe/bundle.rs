@@ -1,7 +1,8 @@
 //! Bundles: the authorities of exactly one trust domain.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
+
+use litemap::LiteMap;
 
 use super::authority::{Authority, AuthorityId, JwtAuthority, SvidType, X509Authority};
 use super::public_key::Fingerprint;
@@ -9,12 +10,12 @@ use super::trust_domain::TrustDomain;
 
 /// A set of authorities, each once, in an order that depends on nothing but the set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Authorities(BTreeMap<AuthorityId, Authority>);
+pub struct Authorities(LiteMap<AuthorityId, Authority>);
 
 impl Authorities {
     /// The empty set.
     pub const fn new() -> Self {
-        Self(BTreeMap::new())
+        Self(LiteMap::new())
     }
 
     /// How many there are, of all SVID types.

@@ -81,9 +81,10 @@ const MAX_CANDIDATES: usize = 2;
 /// Domains of one hint that matter: the SVID's own may be one of them.
 const FIRST: usize = MAX_CANDIDATES + 1;
 
+/// Not of what is kept to verify with, which many domains never need.
 fn hints_of(domain: &DomainTrust) -> impl Iterator<Item = Hint> {
-    let anchors = domain.anchors().candidates.iter().map(|anchor| &anchor.certificate);
-    anchors.flat_map(|anchor| hints(anchor.extensions.subject_key_id.as_deref(), &anchor.subject.der))
+    let readable = domain.bundle().authorities().x509().filter_map(|ca| Certificate::parse(ca.der()).ok());
+    readable.flat_map(|ca| hints(ca.extensions.subject_key_id.as_deref(), &ca.subject.der))
 }
 
 fn hints(key_id: Option<&[u8]>, name: &[u8]) -> impl Iterator<Item = Hint> + use<> {

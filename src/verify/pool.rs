@@ -51,7 +51,7 @@ impl<'a> Candidate<'a> {
 /// The X.509 authorities of one bundle, parsed once.
 #[derive(Debug)]
 pub(super) struct Anchors {
-    pub(super) candidates: Vec<Candidate<'static>>,
+    pub(super) candidates: Box<[Candidate<'static>]>,
     /// Why there is none, if there would be one that can't be read: an odd one beside others explains nothing.
     unreadable: Option<Rejection>,
 }
@@ -67,7 +67,7 @@ impl Anchors {
             }
         }
         let unreadable = if candidates.is_empty() { unreadable_one } else { None };
-        Self { candidates, unreadable }
+        Self { candidates: candidates.into(), unreadable }
     }
 
     /// Whether this is one of them, or bears the name and key of one.

@@ -1,5 +1,6 @@
 //! One poll: which URLs are asked, and what comes of their answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -38,7 +39,12 @@ pub(super) enum Answer {
 }
 
 impl Poller {
+    /// Its state is as large as all else of a poller, so it is kept only while it lasts.
     pub(super) async fn poll(&mut self) {
+        Box::pin(self.poll_now()).await;
+    }
+
+    async fn poll_now(&mut self) {
         self.polls += 1;
         self.record_attempt().await;
         let outcome = match self.proof().inspect_err(|error| self.count(error.code())) {
@@ -74,7 +80,7 @@ impl Poller {
 
     async fn record_attempt(&mut self) {
         let attempt = self.shared.clock.now();
-        self.known.progress.last_attempt = Some(attempt);
+        Arc::make_mut(&mut self.known).progress.last_attempt = Some(attempt);
         let unchanged = self.known.clone();
         if let Err(error) = self.save(unchanged, Origin::Fetch, attempt).await {
             warn!(trust_domain = %self.relationship.trust_domain, code = error.code(), %error, "attempt not recorded");
@@ -130,7 +136,7 @@ impl Poller {
         announce::fetched(&self.relationship.trust_domain, record, outcome.as_ref().map(PollOutcome::code));
         self.count(outcome.as_ref().map_or_else(PollError::code, PollOutcome::code));
         let error = outcome.as_ref().err().map(|error| error_status(error, now));
-        self.known.accepted.memory.routes.asked(&record.url, error, now);
+        Arc::make_mut(&mut self.known).accepted.memory.routes.asked(&record.url, error, now);
     }
 
     /// The URL answered that nothing changed.
@@ -155,7 +161,7 @@ impl Poller {
         let judgement = match self.judge(offered, now) {
             Ok(judgement) => judgement,
             Err(error) => {
-                self.known = self.known.saw(&record.url, document.bundle());
+                self.known = self.known.saw(&record.url, document.bundle()).into();
                 self.etags.clear();
                 return Err(error);
             }
@@ -226,7 +232,7 @@ impl Poller {
 
     async fn fail(&mut self, error: PollError) {
         let now = self.shared.clock.now();
-        let failed = self.known.failed(error_status(&error, now));
+        let failed = Arc::new(self.known.failed(error_status(&error, now)));
         if let Err(error) = self.save(failed.clone(), Origin::Fetch, now).await {
             tracing::error!(trust_domain = %self.relationship.trust_domain, code = error.code(), %error, "failed poll not recorded");
             self.show(failed);

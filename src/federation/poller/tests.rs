@@ -42,7 +42,7 @@ impl TimeProvider for Hand {
 struct Bench {
     hand: Arc<Hand>,
     shared: Arc<Shared>,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Box<Order>>,
     poller: Poller,
 }
 
@@ -83,7 +83,7 @@ impl Bench {
         });
         let mut known = Known::begin(created);
         known.progress.last_attempt = Some(Timestamp::from_secs(NOW));
-        let seen = Arc::new(ArcSwap::from_pointee(Progressed::first(known)));
+        let seen = Arc::new(ArcSwap::from_pointee(Progressed::first(known.into())));
         let (orders, receiver) = mpsc::channel(4);
         let poller = Poller::new(relationship, shared.clone(), seen, receiver);
         Self { hand, shared, orders, poller }
@@ -95,7 +95,7 @@ impl Bench {
         let mut relationship = FederationRelationship::clone(&bench.poller.relationship);
         relationship.two_routes = true;
         relationship.endpoint.fallbacks.push(SECOND.parse().unwrap());
-        bench.poller.known = bench.poller.known.clone().under(Parameters::of(&relationship.endpoint));
+        bench.poller.known = Known::clone(&bench.poller.known).under(Parameters::of(&relationship.endpoint)).into();
         bench.poller.relationship = Arc::new(relationship);
         bench
     }
@@ -198,7 +198,7 @@ async fn a_poller_ends_when_the_store_goes_on_without_it() {
             bench.shared.store.end(&bench.poller.relationship.trust_domain).await.unwrap();
         }
         let (done, answer) = oneshot::channel();
-        bench.orders.send(Order::Accept(digest(&bundle(1, 2)), done)).await.unwrap();
+        bench.orders.send(Order::Accept(digest(&bundle(1, 2)), done).into()).await.unwrap();
         bench.poller.run(CancellationToken::new()).await;
         assert!(matches!(answer.await.unwrap(), Err(OrderError::Store(_))), "{overtaken}");
     }
@@ -261,10 +261,10 @@ async fn a_relationship_that_is_over_is_not_polled_until_it_is_prolonged() {
     let (seen, stop) = (poller.seen.clone(), CancellationToken::new());
     let attempt = || seen.load().known.progress.last_attempt.unwrap().as_secs() - NOW;
     let journey = async {
-        orders.send(Order::Early).await.unwrap();
+        orders.send(Order::Early.into()).await.unwrap();
         tokio::time::sleep(Duration::from_secs(7_200)).await;
         assert_eq!(attempt(), 0, "long overdue");
-        orders.send(long).await.unwrap();
+        orders.send(long.into()).await.unwrap();
         while attempt() == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -293,9 +293,7 @@ async fn fec_21_what_is_stored_is_what_is_known() {
         bench.serve(sequence, fixture).await.unwrap();
         let stored = bench.shared.store.load().await.unwrap().relationships.remove(0);
         let history = bench.shared.store.history(&stored.trust_domain, None, 1_000).await.unwrap();
-        let mut known = bench.poller.known.clone();
-        known.progress.memory = known.accepted.memory.clone();
-        assert_eq!(Known::restore(stored, &history), known, "{sequence} {fixture}");
+        assert_eq!(Known::restore(stored, &history), *bench.poller.known, "{sequence} {fixture}");
     }
 }
 
@@ -339,7 +337,7 @@ async fn a_poller_that_ended_goes_on_from_the_store() {
     let journey = async {
         let (done, answer) = oneshot::channel();
         let order = Order::Accept(digest(&bundle(1, 2)), done);
-        handles.get(&domain).unwrap().orders.send(order).await.ok().unwrap();
+        handles.get(&domain).unwrap().orders.send(order.into()).await.ok().unwrap();
         assert!(matches!(answer.await.unwrap(), Err(OrderError::Store(_))));
         let mut generation = bench.shared.feed.subscribe();
         while bench.shared.feed.snapshot().domain(&domain).unwrap().revision() != 2 {

@@ -1,5 +1,7 @@
 //! A poll of two URLs, of which one alone can take keys away and none can bring any.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use crate::federation::acceptance;
@@ -98,10 +100,10 @@ impl Poller {
         let place = if is_same && older.sequence().is_some() { Place::Contradicted } else { Place::Older };
         let since = self.known.accepted.memory.emptied.clone();
         let before = self.judge_one(older, by_newer, place).await;
-        let emptied = std::mem::replace(&mut self.known.accepted.memory.emptied, since);
+        let emptied = std::mem::replace(&mut Arc::make_mut(&mut self.known).accepted.memory.emptied, since);
         let last = self.judge_one(newer, by_older, Place::Alone).await;
         // What one URL empties stays for it to repeat, whatever the other serves.
-        let memory = &mut self.known.accepted.memory;
+        let memory = &mut Arc::make_mut(&mut self.known).accepted.memory;
         memory.emptied = memory.emptied.take().or(emptied);
         last.or(before)
     }
@@ -118,7 +120,7 @@ impl Poller {
 
     /// Remembers a document that isn't judged.
     fn compare(&mut self, served: &Served) {
-        self.known = self.known.saw(&served.record.url, served.document.bundle());
+        self.known = self.known.saw(&served.record.url, served.document.bundle()).into();
         self.told(&served.record, &Ok(PollOutcome::Compared));
     }
 

@@ -1,5 +1,7 @@
 //! What a configured relationship would make of a bundle as its first one.
 
+use std::sync::Arc;
+
 use super::fetch;
 use super::report::{Probe, Problem, RelationshipOutcome};
 use crate::federation::acceptance::{self, Accepted};
@@ -18,7 +20,7 @@ impl Probe {
     pub(crate) async fn judge(
         &mut self,
         client: &EndpointClient,
-        relationships: &[FederationRelationship],
+        relationships: &[Arc<FederationRelationship>],
         now: Timestamp,
     ) {
         let mut owners = KeyOwners::default();
@@ -43,7 +45,7 @@ impl Probe {
 
 struct Rehearsal<'a> {
     client: &'a EndpointClient,
-    relationships: &'a [FederationRelationship],
+    relationships: &'a [Arc<FederationRelationship>],
     relationship: &'a FederationRelationship,
     owners: &'a KeyOwners,
     now: Timestamp,
