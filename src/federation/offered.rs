@@ -28,6 +28,8 @@ pub(crate) enum Second<'a> {
     NotNeeded,
     /// No other URL brought anything that counts, for this reason.
     Missing(&'a str),
+    /// It leads, as the document's own URL does, through this place.
+    Meets(&'a str, &'a str),
     /// It serves this.
     Serves(&'a str, &'a Bundle),
 }
@@ -45,6 +47,10 @@ impl<'a> Offered<'a> {
         match self.second {
             Second::NotNeeded => None,
             Second::Missing(reason) => Some(Hold::SecondRoute { lacking: reason.to_owned() }),
+            Second::Meets(other, place) => {
+                let (url, other, place) = (self.url.to_owned(), other.to_owned(), place.to_owned());
+                Some(Hold::OneRoute { url, other, place })
+            }
             Second::Serves(other, theirs) => match bundle.sequence().filter(|_| theirs.sequence() == bundle.sequence())
             {
                 Some(sequence) if theirs.authorities().digest() != bundle.authorities().digest() => {

@@ -43,7 +43,10 @@ impl Poller {
         self.record_attempt().await;
         let outcome = match self.proof().inspect_err(|error| self.count(error.code())) {
             Ok(proof) if self.relationship.two_routes => self.ask_two(&proof).await,
-            Ok(proof) => self.ask_one(&proof).await,
+            Ok(proof) => {
+                self.known.accepted.memory.routes.one_route = None;
+                self.ask_one(&proof).await
+            }
             Err(error) => Err(error),
         };
         match outcome {
