@@ -40,6 +40,11 @@ impl<'a> Offered<'a> {
         Self { document, url, second: Second::NotNeeded, is_followed: false, is_baseline: true }
     }
 
+    /// Whether it comes by one of two routes, under a number higher than the accepted one.
+    pub(super) fn has_news_of_two(&self, accepted: Option<u64>) -> bool {
+        !matches!(self.second, Second::NotNeeded) && self.document.bundle().sequence() > accepted
+    }
+
     /// Why a new authority doesn't count by what the second URL says. A number that both have for other keys makes
     /// neither of them right.
     pub(super) fn lacks(&self, authority: &Authority) -> Option<Hold> {
