@@ -102,6 +102,9 @@ mod config;
 mod federation;
 #[cfg(feature = "server")]
 mod files;
+#[cfg(all(feature = "server", any(test, fuzzing)))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]

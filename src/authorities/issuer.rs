@@ -65,7 +65,7 @@ pub(super) fn jwks_uri(issuer: &str, document: &[u8]) -> Result<String, IssuerEr
 }
 
 /// A discovery document may lead elsewhere, where our token has no business.
-fn is_same_origin(a: &str, b: &str) -> bool {
+pub(super) fn is_same_origin(a: &str, b: &str) -> bool {
     match (Url::parse(a), Url::parse(b)) {
         (Ok(a), Ok(b)) => a.origin() == b.origin(),
         _ => false,
