@@ -104,6 +104,9 @@ mod export;
 mod federation;
 #[cfg(feature = "server")]
 mod files;
+#[cfg(all(feature = "server", any(test, fuzzing)))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::federation::endpoint_client::{escaped, root_cause};
+use crate::federation::timestamp::Timestamp;
 use crate::http::challenges::ChallengeError;
 use crate::http::tls::TlsFileError;
 use crate::store::error::StoreError;
@@ -30,6 +31,8 @@ pub(crate) enum AcmeError {
     NoCertificate,
     #[error("the ACME server's certificate doesn't name {domain}")]
     NameMissing { domain: String },
+    #[error("the ACME server's certificate ends at {not_after}, before the one that is served, which ends at {served}")]
+    EndsEarlier { not_after: Timestamp, served: Timestamp },
     #[error(transparent)]
     Unusable(#[from] TlsFileError),
     #[error("the proof or the request can't be made: {0}")]
@@ -53,6 +56,7 @@ impl AcmeError {
             Self::Timeout { .. } => "acme-timeout",
             Self::NoCertificate => "acme-no-certificate",
             Self::NameMissing { .. } => "acme-name-missing",
+            Self::EndsEarlier { .. } => "acme-ends-earlier",
             Self::Unusable(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Proof(_) | Self::Client { .. } => "acme-client-failed",

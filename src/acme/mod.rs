@@ -6,6 +6,8 @@ mod attempts;
 mod certificate;
 mod client;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod order;
 pub(crate) mod renewal;
 mod schedule;

@@ -49,10 +49,19 @@ pub(crate) struct Progress {
     attempts: Attempts,
     /// Issued, and not in the store yet.
     unsaved: Option<IssuedCertificate>,
+    /// What is served was asked for with these settings.
+    is_ours: bool,
     /// The failure that was logged last.
     told: Option<String>,
     /// Seconds for which the server told us to wait.
     asked: Arc<AtomicU64>,
+}
+
+/// What a server issued.
+enum Issued {
+    Served(Life),
+    /// It does less than what is served already.
+    Unwanted(Life, AcmeError),
 }
 
 impl Progress {
@@ -70,9 +79,9 @@ impl Renewal {
     pub(crate) async fn restore(&mut self) -> Result<(), StoreError> {
         if let Some(kept) = self.store.secret(CERTIFICATE).await? {
             match self.checked(&kept) {
-                Ok((pair, due)) => {
+                Ok((pair, due, is_ours)) => {
                     self.tls.install(pair);
-                    self.progress.due = due;
+                    (self.progress.due, self.progress.is_ours) = (due, is_ours);
                 }
                 Err(error) => tracing::warn!(code = error.code(), %error, "the certificate in the store is not served"),
             }
@@ -82,9 +91,12 @@ impl Renewal {
         Ok(())
     }
 
-    fn checked(&self, kept: &[u8]) -> Result<(IssuedPair, Timestamp), AcmeError> {
-        let kept = serde_json::from_slice(kept).map_err(|_| AcmeError::NoCertificate)?;
-        Ok((self.check(&kept)?, self.due(&kept)?))
+    /// The pair, when to renew it, at once if it isn't what we would ask for, and whether it is.
+    fn checked(&self, kept: &[u8]) -> Result<(IssuedPair, Timestamp, bool), AcmeError> {
+        let kept: IssuedCertificate = serde_json::from_slice(kept).map_err(|_| AcmeError::NoCertificate)?;
+        let (pair, due) = (self.check(&kept)?, renewal(kept.life()?, fastrand::f64()));
+        let is_ours = kept.is_for(&self.settings);
+        Ok((pair, if is_ours { due } else { Timestamp::default() }, is_ours))
     }
 
     /// Acts whenever something is due, until `stop`.
@@ -95,7 +107,7 @@ impl Renewal {
             let attempt = timeout(LIMIT, AssertUnwindSafe(self.attempt()).catch_unwind());
             match stop.run_until_cancelled(attempt).await {
                 None => break,
-                Some(Ok(Ok(Ok(life)))) => self.succeeded(life),
+                Some(Ok(Ok(Ok(issued)))) => self.succeeded(issued),
                 Some(Ok(Ok(Err(error)))) => self.failed(&error),
                 Some(Ok(Err(panic))) => self.failed(&AcmeError::Client { detail: words(&*panic) }),
                 Some(Err(_)) => self.failed(&AcmeError::Timeout { limit: LIMIT }),
@@ -120,22 +132,32 @@ impl Renewal {
         }
     }
 
-    /// A new certificate, kept and served; one that could not be kept is served too.
-    async fn attempt(&mut self) -> Result<Life, AcmeError> {
+    /// A new certificate, kept and served; one that could not be kept is served too. One that ends before what is
+    /// served is neither.
+    async fn attempt(&mut self) -> Result<Issued, AcmeError> {
         let issued = match self.progress.unsaved.take() {
             Some(issued) => issued,
             None => self.obtain().await?,
         };
         let (pair, life) = (self.check(&issued)?, issued.life()?);
+        if let Some(served) = self.served_until().filter(|served| life.not_after < *served) {
+            return Ok(Issued::Unwanted(life, AcmeError::EndsEarlier { not_after: life.not_after, served }));
+        }
         let record = serde_json::to_vec(&issued).expect("texts and a list of them have a JSON form");
         // Before anything can interrupt us: what was issued is not to be ordered again.
         self.progress.unsaved = Some(issued);
         // In this order a restart never goes back behind what a client has seen.
         let kept = self.store.put_secret(CERTIFICATE, &record).await;
         self.tls.install(pair);
+        self.progress.is_ours = true;
         kept?;
         self.progress.unsaved = None;
-        Ok(life)
+        Ok(Issued::Served(life))
+    }
+
+    /// The end of what is served, if that is still good for clients and for these settings.
+    fn served_until(&self) -> Option<Timestamp> {
+        self.tls.not_after().filter(|_| self.progress.is_ours && self.tls.fault().is_none())
     }
 
     async fn obtain(&mut self) -> Result<IssuedCertificate, AcmeError> {
@@ -164,24 +186,28 @@ impl Renewal {
         Ok(self.tls.check(issued.chain.as_bytes(), issued.private_key.as_bytes())?)
     }
 
-    /// When to renew it: at once if it isn't what we would ask for.
-    fn due(&self, issued: &IssuedCertificate) -> Result<Timestamp, AcmeError> {
-        match issued.is_for(&self.settings) {
-            true => Ok(renewal(issued.life()?, fastrand::f64())),
-            false => Ok(Timestamp::default()),
-        }
-    }
-
-    fn succeeded(&mut self, life: Life) {
+    fn succeeded(&mut self, issued: Issued) {
         let (now, attempts) = (self.clock.now(), &self.progress.attempts);
+        let (life, unwanted) = match issued {
+            Issued::Served(life) => (life, None),
+            Issued::Unwanted(life, why) => (life, Some(why)),
+        };
+        // What is served outlives what was issued, so it is still good when that would have been due.
         let (due, hurried) = after_success(life, now, attempts.hurried, fastrand::f64());
         // The certificate may be lost before it is due.
-        let soonest = if hurried > 0 { due } else { now.after(FIRST_RETRY) };
+        let soonest = if hurried > 0 || unwanted.is_some() { due } else { now.after(FIRST_RETRY) };
         let attempts = Attempts { failures: 0, hurried, soonest, ..attempts.clone() };
-        self.progress = Progress { due, attempts, ..Progress::default() };
-        self.metrics.count_order("ok");
+        self.progress = Progress { due, attempts, is_ours: true, ..Progress::default() };
         let (domains, not_after) = (self.domains(), self.tls.not_after().map(tracing::field::display));
-        tracing::info!(domains, not_after, next = %due, "certificate obtained");
+        self.metrics.count_order(unwanted.as_ref().map_or("ok", AcmeError::code));
+        match unwanted {
+            None => tracing::info!(domains, not_after, next = %due, "certificate obtained"),
+            Some(error) => {
+                let code = error.code();
+                tracing::warn!(domains, code, %error, next = %due, "the new certificate is not served");
+                self.tls.report_problem(code, format!("{domains}: {error}; the next attempt is at {due}"));
+            }
+        }
     }
 
     fn failed(&mut self, error: &AcmeError) {

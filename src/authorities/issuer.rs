@@ -33,13 +33,9 @@ impl Issuer<'_> {
         // A slash at its end is not doubled (§4.1).
         let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let document = self.document(&url, true, None).await?;
-        let discovery: Discovery =
-            serde_json::from_slice(&document.body).map_err(|_| IssuerError::MalformedDiscovery)?;
-        if discovery.issuer != issuer {
-            return Err(IssuerError::OtherIssuer { found: shown(discovery.issuer.as_bytes()) });
-        }
-        let with_token = is_same_origin(issuer, &discovery.jwks_uri);
-        self.keys_at(&discovery.jwks_uri, with_token, Some(document.referrer)).await
+        let jwks_uri = jwks_uri(issuer, &document.body)?;
+        let with_token = is_same_origin(issuer, &jwks_uri);
+        self.keys_at(&jwks_uri, with_token, Some(document.referrer)).await
     }
 
     /// The keys at a configured URL.
@@ -59,8 +55,17 @@ impl Issuer<'_> {
     }
 }
 
+/// Where the discovery document of this issuer says that its keys are.
+pub(super) fn jwks_uri(issuer: &str, document: &[u8]) -> Result<String, IssuerError> {
+    let discovery: Discovery = serde_json::from_slice(document).map_err(|_| IssuerError::MalformedDiscovery)?;
+    match discovery.issuer == issuer {
+        true => Ok(discovery.jwks_uri),
+        false => Err(IssuerError::OtherIssuer { found: shown(discovery.issuer.as_bytes()) }),
+    }
+}
+
 /// A discovery document may lead elsewhere, where our token has no business.
-fn is_same_origin(a: &str, b: &str) -> bool {
+pub(super) fn is_same_origin(a: &str, b: &str) -> bool {
     match (Url::parse(a), Url::parse(b)) {
         (Ok(a), Ok(b)) => a.origin() == b.origin(),
         _ => false,

@@ -6,6 +6,8 @@ pub(crate) mod bundle_file;
 mod ca_answer;
 pub(crate) mod carried;
 pub(crate) mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub(crate) mod get;
 mod issuer;
 mod joined;

@@ -3,6 +3,7 @@
 use x509_parser::pem::Pem;
 
 use crate::spiffe::authority::{X509Authority, X509AuthorityError};
+use crate::verify::text::shown;
 
 /// The CA certificates of a PEM text: all of it or nothing, so that a half-written file is noticed.
 pub(crate) fn ca_certificates(pem: &[u8]) -> Result<Vec<X509Authority>, PemError> {
@@ -29,7 +30,7 @@ fn certificate(position: usize, block: Result<Pem, x509_parser::error::PEMError>
     let block = block.map_err(|_| PemError::Malformed { position })?;
     match block.label.as_str() {
         "CERTIFICATE" => Ok(block.contents),
-        label => Err(PemError::Label { position, label: label.escape_debug().to_string() }),
+        label => Err(PemError::Label { position, label: shown(label.as_bytes()) }),
     }
 }
 
@@ -68,7 +69,7 @@ pub(crate) enum PemError {
     Label {
         /// Which block.
         position: usize,
-        /// What it says it is.
+        /// What it says it is, escaped and cut.
         label: String,
     },
 }

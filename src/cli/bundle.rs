@@ -2,7 +2,7 @@
 
 mod convert;
 mod history;
-pub(super) mod lint;
+pub(crate) mod lint;
 
 use std::collections::BTreeMap;
 use std::future::ready;

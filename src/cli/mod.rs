@@ -1,7 +1,7 @@
 //! The command line.
 
 mod advice;
-mod bundle;
+pub(crate) mod bundle;
 mod bundle_view;
 mod client;
 mod completion;

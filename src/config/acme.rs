@@ -132,6 +132,10 @@ fn hmac_key(section: &Section<'_>) -> Option<Vec<u8>> {
             Ok(key)
         }
     });
+    if std::fs::metadata(&file).is_ok_and(|metadata| trusted::everybody_reads(&metadata)) {
+        let file = file.display();
+        tracing::warn!(%file, code = "private-key-readable", "the key in eab_hmac_key_file is readable by every user");
+    }
     key.map_err(|error| section.refuse("eab_hmac_key_file", format!("{}: {error}", file.display()))).ok()
 }
 

@@ -289,15 +289,11 @@ fn change_control(section: &Section<'_>) -> Option<ChangeControl> {
 /// Whether a new key has to be at two URLs, of which there must be two then.
 fn two_routes(section: &Section<'_>, first: Option<&EndpointUrl>, fallbacks: Option<&[EndpointUrl]>) -> Option<bool> {
     let two_routes = section.boolean("two_routes")?;
-    let place = |url: &EndpointUrl| {
-        let url = url.as_url();
-        (url.host_str().map(str::to_owned), url.port_or_known_default())
-    };
     match (first, fallbacks) {
         (_, Some([])) if two_routes => {
             section.refuse("two_routes", "needs a second URL of the same bundle, in fallback_urls");
         }
-        (Some(first), Some(others)) if two_routes && others.iter().all(|other| place(other) == place(first)) => {
+        (Some(first), Some(others)) if two_routes && others.iter().all(|other| other.place() == first.place()) => {
             section.refuse("two_routes", "needs a URL at another host or port: these are one route");
         }
         _ => {}

@@ -150,8 +150,11 @@ pub(crate) fn judge(
         noticed: accepted.memory.noticed.clone(),
         emptied: None,
     };
-    if let Some(hold) = order(accepted, bundle.sequence(), &usable) {
-        return Ok(waiting(hold));
+    match order(accepted, bundle.sequence(), &usable) {
+        // One of two routes alone can use up numbers, which must not stand in the way of what the other removes.
+        Some(Hold::BundleReplayed { .. }) if offered.has_news_of_two(accepted.memory.sequence) => {}
+        Some(hold) => return Ok(waiting(hold)),
+        None => {}
     }
     let by_us = |reason: &IgnoreReason| !reason.is_kept() && !reason.is_ordered_by_standard();
     let refused_by_us = !withheld.is_empty() || offered.document.ignored().iter().any(|element| by_us(&element.reason));
@@ -236,9 +239,15 @@ fn order(accepted: &Accepted, offered: Option<u64>, usable: &Authorities) -> Opt
     // After an operator lowered the baseline, numbers above it are news and old documents alike: what
     // was removed stays so, anything else counts.
     let is_above = offered > accepted.memory.sequence;
-    let returns = usable.ids().find(|id| !current.contains(id) && accepted.past.had(id));
+    let returns = usable.ids().find(|id| comes_back(accepted, offered, id));
     let superseded = !is_above && usable != current && accepted.past.had_contents(&usable.digest());
     (superseded || returns.is_some()).then(|| Hold::BundleReplayed { returns: returns.cloned() })
+}
+
+/// Whether an authority was removed under this number or a higher one.
+fn comes_back(accepted: &Accepted, offered: Option<u64>, id: &AuthorityId) -> bool {
+    let is_news = accepted.authorities.as_ref().is_some_and(|current| !current.contains(id));
+    is_news && offered <= accepted.memory.highest && accepted.past.had(id)
 }
 
 /// Steps 5 and 6: what is usable of a document that is in order, against what is accepted.
@@ -265,7 +274,8 @@ impl Offer<'_> {
         let (mut ready, mut pending) = (Vec::new(), Vec::new());
         for authority in &diff.added {
             let lacks = || self.offered.lacks(authority);
-            match self.disagreement.clone().or_else(lacks).or_else(|| self.waits(first_seen(authority))) {
+            let held = self.disagreement.clone().or_else(lacks).or_else(|| self.replays(authority));
+            match held.or_else(|| self.waits(first_seen(authority))) {
                 None => ready.push(authority),
                 Some(hold) => pending.push((authority, hold)),
             }
@@ -297,6 +307,12 @@ impl Offer<'_> {
             withheld: Vec::new(),
             sequence_reused: false,
         }
+    }
+
+    /// Why an authority that was removed can't be trusted again by this document.
+    fn replays(&self, authority: &Authority) -> Option<Hold> {
+        let (id, offered) = (authority.id(), self.offered.document.bundle().sequence());
+        comes_back(self.accepted, offered, &id).then(|| Hold::BundleReplayed { returns: Some(id.clone()) })
     }
 
     /// Why a new authority, in every document since `first_seen`, can't be trusted yet.

@@ -33,6 +33,11 @@ pub(crate) enum Hold {
     EndpointsDisagree { sequence: u64, url: String, other: String },
     #[error("new authorities count once two of the URLs serve them: {lacking}")]
     SecondRoute { lacking: String },
+    #[error(
+        "new authorities count once two of the URLs serve them by routes of their own: both {url} and {other} lead \
+         through {place}"
+    )]
+    OneRoute { url: String, other: String, place: String },
     #[error("change control is manual: new authorities wait for approval")]
     ApprovalRequired,
     #[error("no authority accepted for 24 h or since bootstrap remains beside the new ones")]
@@ -52,6 +57,7 @@ impl Hold {
             Self::EndpointChanged { .. } => "endpoint-changed",
             Self::EndpointsDisagree { .. } => "endpoints-disagree",
             Self::SecondRoute { .. } => "second-route",
+            Self::OneRoute { .. } => "one-route",
             Self::ApprovalRequired => "approval-required",
             Self::NoOverlap => "no-overlap",
             Self::KeyNotice { .. } => "key-notice",

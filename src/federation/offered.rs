@@ -28,6 +28,8 @@ pub(crate) enum Second<'a> {
     NotNeeded,
     /// No other URL brought anything that counts, for this reason.
     Missing(&'a str),
+    /// It leads, as the document's own URL does, through this place.
+    Meets(&'a str, &'a str),
     /// It serves this.
     Serves(&'a str, &'a Bundle),
 }
@@ -38,6 +40,11 @@ impl<'a> Offered<'a> {
         Self { document, url, second: Second::NotNeeded, is_followed: false, is_baseline: true }
     }
 
+    /// Whether it comes by one of two routes, under a number higher than the accepted one.
+    pub(super) fn has_news_of_two(&self, accepted: Option<u64>) -> bool {
+        !matches!(self.second, Second::NotNeeded) && self.document.bundle().sequence() > accepted
+    }
+
     /// Why a new authority doesn't count by what the second URL says. A number that both have for other keys makes
     /// neither of them right.
     pub(super) fn lacks(&self, authority: &Authority) -> Option<Hold> {
@@ -45,6 +52,10 @@ impl<'a> Offered<'a> {
         match self.second {
             Second::NotNeeded => None,
             Second::Missing(reason) => Some(Hold::SecondRoute { lacking: reason.to_owned() }),
+            Second::Meets(other, place) => {
+                let (url, other, place) = (self.url.to_owned(), other.to_owned(), place.to_owned());
+                Some(Hold::OneRoute { url, other, place })
+            }
             Second::Serves(other, theirs) => match bundle.sequence().filter(|_| theirs.sequence() == bundle.sequence())
             {
                 Some(sequence) if theirs.authorities().digest() != bundle.authorities().digest() => {

@@ -19,6 +19,7 @@ use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::records::Origin;
 
+use super::acceptance::Memory;
 use super::announce;
 use super::clock::Clock;
 use super::counters::Counters;
@@ -220,6 +221,11 @@ impl Poller {
         announce::changed(domain, &self.known, &next, origin);
         self.show(next);
         Ok(())
+    }
+
+    /// What it remembers, its own to change.
+    fn memory(&mut self) -> &mut Memory {
+        &mut Arc::make_mut(&mut self.known).accepted.memory
     }
 
     fn show(&mut self, known: Arc<Known>) {

@@ -166,6 +166,12 @@ impl EndpointUrl {
         &self.0
     }
 
+    /// Host and port: whoever has them in hand answers for every URL there.
+    pub(crate) fn place(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default().trim_end_matches('.');
+        format!("{host}:{}", self.0.port_or_known_default().unwrap_or_default())
+    }
+
     /// A redirect target, possibly relative to this URL. Its fragment is dropped.
     pub(crate) fn join(&self, location: &str) -> Result<Self, EndpointUrlError> {
         check_spelling(location)?;

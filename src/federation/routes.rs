@@ -19,6 +19,8 @@ pub(crate) struct Routes {
     pub(crate) served_by: Option<String>,
     /// The URL whose document has the accepted number: another one that serves the same keys doesn't raise it.
     pub(crate) numbered_by: Option<String>,
+    /// Of two that should be two routes, when last two of them answered.
+    pub(crate) one_route: Option<OneRoute>,
     #[serde(skip_serializing_if = "LiteMap::is_empty")]
     routes: LiteMap<String, Route>,
 }
@@ -44,6 +46,13 @@ pub(crate) struct Latest {
     /// Digest of its authorities.
     pub(crate) contents: Fingerprint,
     pub(crate) digest: Fingerprint,
+}
+
+/// Two URLs that lead through one place, its host and port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OneRoute {
+    pub(crate) urls: [String; 2],
+    pub(crate) place: String,
 }
 
 /// Two URLs with other keys under the same number.
@@ -77,6 +86,7 @@ impl Routes {
         self.routes.retain(|url, _| configured.has(url));
         self.served_by.take_if(|url| !configured.has(url));
         self.numbered_by.take_if(|url| !configured.has(url));
+        self.one_route.take_if(|one| !one.urls.iter().all(|url| configured.has(url)));
     }
 
     /// The URLs whose latest document is this one.

@@ -11,7 +11,7 @@ use super::known::Progress;
 use super::outcome::PollError;
 use super::parameters::Standing;
 use super::publisher::{OwnKeys, OwnProgress};
-use super::routes::Disagreement;
+use super::routes::{Disagreement, OneRoute};
 use super::status::Warning;
 use super::timestamp::Timestamp;
 
@@ -35,6 +35,10 @@ pub(crate) fn of_routes(accepted: &Accepted, progress: &Progress) -> Vec<Warning
         code: "endpoints-disagree".into(),
         detail: format!("{one} and {two} have other keys under the same sequence, {sequence}"),
     });
+    let one_route = routes.one_route.iter().map(|OneRoute { urls: [one, two], place }| Warning {
+        code: "one-route".into(),
+        detail: format!("{one} and {two} both lead through {place}, so they are one route and vouch for no new key"),
+    });
     let of_url = |url: &String| {
         let route = routes.get(url).filter(|route| route.asked >= progress.last_attempt)?;
         // Where all fail, that is the relationship's own trouble.
@@ -56,7 +60,7 @@ pub(crate) fn of_routes(accepted: &Accepted, progress: &Progress) -> Vec<Warning
             }),
         }
     };
-    disagree.chain(urls.iter().filter_map(of_url)).collect()
+    disagree.chain(one_route).chain(urls.iter().filter_map(of_url)).collect()
 }
 
 /// What a peer's accepted authorities announce. `interval` is the one at which we poll it.

@@ -25,6 +25,11 @@ pub(crate) fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), FileErr
     if is_open(metadata) { Err(writable(path, metadata)) } else { Ok(()) }
 }
 
+/// Whether every user of the machine may read it.
+pub(crate) fn everybody_reads(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o004 != 0
+}
+
 /// The regular files of a folder, sorted, or the file itself. Names that begin with a dot are
 /// skipped, such as the `..data` by which Kubernetes swaps a volume; links are followed.
 pub(crate) fn list(path: &Path) -> Result<Vec<PathBuf>, FileError> {

@@ -4,6 +4,8 @@
 pub(crate) mod allow;
 pub(crate) mod check;
 mod forwarded;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod log_budget;
 
 use std::io;

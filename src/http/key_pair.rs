@@ -1,7 +1,6 @@
 //! Certificate and private key of a listener, from files to something that can be served.
 
 use std::fs::{File, Metadata};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,7 +76,7 @@ impl KeyFiles {
         let (certificate, _) = read(&self.certificate)?;
         let (private_key, metadata) = read(&self.private_key)?;
         trusted::check_mode(&self.private_key, &metadata).map_err(|source| at(&self.private_key, source))?;
-        let everybody_reads_key = metadata.permissions().mode() & 0o004 != 0;
+        let everybody_reads_key = trusted::everybody_reads(&metadata);
         Ok(KeyFileBytes { certificate, private_key, everybody_reads_key })
     }
 

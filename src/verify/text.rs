@@ -11,6 +11,12 @@ pub(crate) fn shown(text: &[u8]) -> String {
     shown
 }
 
+/// Whether a message can stand in a log: one line of at most 8 KiB, which steers no terminal.
+#[cfg(all(feature = "server", any(test, fuzzing)))]
+pub(crate) fn is_fit_to_tell(message: &str) -> bool {
+    message.len() <= 8 << 10 && !message.contains(char::is_control)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

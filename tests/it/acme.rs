@@ -1,6 +1,6 @@
 //! A certificate by ACME that doesn't come: the service says so and goes on. A server that issues is in `tests/interop`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::process::{Home, run};
 use crate::support::answer::Answer;
@@ -62,6 +62,28 @@ async fn a_certificate_that_does_not_come_is_told_wherever_one_asks() {
     }
     assert!(Connection::tls(service.address("https_web").await).await.is_err(), "there is nothing to show");
     service.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_of_an_account_that_everybody_may_read_is_told() {
+    let server = Peer::start(&Ca::web("directory CA").server("localhost")).await;
+    for (mode, told) in [(0o640, 0), (0o644, 1)] {
+        let home = Home::new("");
+        home.write("ca.pem", Ca::of("a.example").pem());
+        home.write("acme-ca.pem", Ca::web("another").pem());
+        home.write("eab.key", "MDEyMzQ1Njc4OWFiY2RlZg");
+        home.chmod("eab.key", mode);
+        let account = "eab_kid = \"k-1\"\neab_hmac_key_file = \"{home}/eab.key\"";
+        home.configure(&format!("{CONFIG}\"{}\"\n{account}", server.url("localhost", "/directory")));
+        let mut service = home.start().await;
+        service.logged(0, |line| line["code"] == "acme-unreachable").await;
+        let lines: Vec<Value> = service.log().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let lines = lines.iter().filter(|line| line["code"] == "private-key-readable");
+        let files: Vec<_> = lines.map(|line| (&line["level"], &line["file"])).collect();
+        let file = json!(home.path("eab.key").display().to_string());
+        assert_eq!(files, vec![(&json!("WARN"), &file); told], "{mode:o}");
+        service.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ const ENDPOINT: &str = "spiffe://b.example/comity";
 /// A Web CA's file, and an endpoint for which it vouches.
 struct Web {
     home: Home,
+    ca: Ca,
     peer: Peer,
 }
 
@@ -22,7 +23,12 @@ impl Web {
         home.write("web-ca.pem", ca.pem());
         let peer = Peer::start(&ca.server("127.0.0.1")).await;
         peer.answer(answer);
-        Self { home, peer }
+        Self { home, ca, peer }
+    }
+
+    /// Of another endpoint.
+    fn identity(&self) -> Identity {
+        self.ca.server("127.0.0.1")
     }
 
     fn url(&self) -> String {
@@ -165,6 +171,21 @@ async fn a_configuration_says_what_its_relationships_would_make_of_it() {
         assert_eq!((probe.code, &judged["outcome"]), (code, &json!(outcome)), "{judged}");
         let found = judged["problems"][0].get("code").and_then(Value::as_str);
         assert_eq!((found, &judged["trust_domain"]), (problem, &json!(name)), "{judged}");
+    }
+    // The other URL is a server of its own, and then a redirect to the first.
+    let other = Peer::start(&web.identity()).await;
+    let second = format!("two_routes = true\nfallback_urls = [\"{}\"]\n", other.url("127.0.0.1", "/"));
+    web.home.configure(&relationship("b.example", &second));
+    for (answer, outcome, problem) in [
+        (Answer::ok(document_of(7, &[&ca])), "accepted", None),
+        (Answer::redirect(302, &web.url()), "held", Some("one-route")),
+        (Answer::status(503, ""), "held", Some("second-route")),
+    ] {
+        other.answer(answer);
+        let probe = web.probe(&["--config", &config, "--output", "json"]).await;
+        let judged = &probe.json()["relationships"][0];
+        let found = judged["problems"][0].get("code").and_then(Value::as_str);
+        assert_eq!((&judged["outcome"], found), (&json!(outcome), problem), "{judged}");
     }
     let elsewhere = "[federation.\"b.example\"]\nendpoint_url = \"https://b.example/\"\nprofile = \"https_web\"\n";
     web.home.configure(elsewhere);

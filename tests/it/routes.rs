@@ -36,6 +36,11 @@ impl<const N: usize> Mirrors<N> {
         self.peers[peer].answer(Answer::ok(document_of(sequence, authorities)));
     }
 
+    /// Redirects to another one.
+    fn lead(&self, from: usize, to: usize) {
+        self.peers[from].answer(Answer::redirect(302, &self.url(to)));
+    }
+
     fn fail(&self, peer: usize) {
         self.peers[peer].answer(Answer::status(503, "busy"));
     }
@@ -328,6 +333,71 @@ async fn two_routes_of_which_one_fails_confirm_what_is_accepted_and_add_nothing(
     service.becomes("b.example", |status| status["urls"][2].is_object()).await;
     assert_eq!(service.refresh("b.example").await["held"][0]["code"], "second-route");
     assert_eq!(service.verdict(&new.svid(WEB)), "unknown-authority");
+}
+
+#[tokio::test]
+async fn two_routes_that_lead_through_one_place_are_one_and_vouch_for_no_key() {
+    let [first, second] = [(); 2].map(|()| Ca::of("b.example"));
+    for (name, leading) in [("both to a third", vec![(0, 2), (1, 2)]), ("one to the other", vec![(1, 0)])] {
+        let mirrors = Mirrors::<3>::serving(1, &[&first]).await;
+        leading.iter().for_each(|(from, to)| mirrors.lead(*from, *to));
+        let mut service = Service::with([mirrors.relationship(2).with("two_routes", true)]).await;
+        for when in ["before a restart", "after it"] {
+            let status = service.refresh("b.example").await;
+            let codes = (&status["state"], &status["held"][0]["code"], warnings(&status));
+            assert_eq!(codes, (&json!("held"), &json!("one-route"), vec!["one-route"]), "{name}, {when}: {status:#}");
+            let place = mirrors.peers[leading[0].1].address().to_string();
+            for told in [&status["held"][0]["detail"], &status["warnings"][0]["detail"]] {
+                assert!(told.as_str().unwrap().contains(&format!("through {place}")), "{name}, {when}: {told}");
+            }
+            assert_eq!(service.verdict(&first.svid(WEB)), "unknown-trust-domain", "{name}, {when}");
+            service.restart().await;
+        }
+        mirrors.serve(0, 1, &[&first]);
+        mirrors.serve(1, 1, &[&first]);
+        let status = service.refresh("b.example").await;
+        assert_eq!((&status["state"], warnings(&status)), (&json!("current"), vec![]), "{name}: {status:#}");
+
+        // What is accepted goes on, and what the one place takes away goes.
+        leading.iter().for_each(|(from, to)| mirrors.lead(*from, *to));
+        service.advance(Duration::from_secs(60));
+        let status = service.refresh("b.example").await;
+        let seen = (&status["state"], &status["age_seconds"], warnings(&status));
+        assert_eq!(seen, (&json!("current"), &json!(0), vec!["one-route"]), "{name}");
+        mirrors.serve(leading[0].1, 2, &[&first, &second]);
+        assert_eq!(service.refresh("b.example").await["held"][0]["code"], "one-route", "{name}");
+        assert_eq!(service.verdict(&second.svid(WEB)), "unknown-authority", "{name}");
+        mirrors.serve(leading[0].1, 3, &[]);
+        for _ in 0..2 {
+            service.advance(Duration::from_secs(10));
+            service.refresh("b.example").await;
+        }
+        assert_eq!(service.verdict(&first.svid(WEB)), "domain-revoked", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn of_three_urls_two_that_are_one_route_are_one_of_the_two() {
+    let (old, new) = (Ca::of("b.example"), Ca::of("b.example"));
+    let mirrors = Mirrors::<4>::serving(1, &[&old]).await;
+    [0, 1].into_iter().for_each(|url| mirrors.lead(url, 3));
+    let mut service = Service::with([mirrors.relationship(3).with("two_routes", true)]).await;
+    let status = service.refresh("b.example").await;
+    assert_eq!((&status["state"], warnings(&status)), (&json!("current"), vec![]), "{status:#}");
+    mirrors.serve(3, 2, &[&old, &new]);
+    assert_eq!(service.refresh("b.example").await["held"][0]["code"], "second-route");
+    assert_eq!(service.verdict(&new.svid(WEB)), "unknown-authority");
+    mirrors.serve(2, 2, &[&old, &new]);
+    assert_eq!(service.refresh("b.example").await["state"], "current");
+    assert_eq!(service.verdict(&new.svid(WEB)), "accepted");
+
+    // Without two_routes nobody asks for routes of their own.
+    mirrors.fail(2);
+    assert_eq!(warnings(&service.refresh("b.example").await), ["one-route", "endpoint-failing"]);
+    service.configure([mirrors.relationship(3)]);
+    service.restart().await;
+    service.advance(Duration::from_secs(60));
+    assert_eq!(warnings(&service.refresh("b.example").await), [""; 0]);
 }
 
 #[tokio::test]

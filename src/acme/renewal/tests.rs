@@ -295,6 +295,46 @@ async fn a_restart_serves_what_is_in_the_store_without_a_word_to_the_server() {
 }
 
 #[tokio::test]
+async fn what_ends_before_what_is_served_replaces_it_only_if_that_is_of_no_use() {
+    let now = rustls::pki_types::UnixTime::now().as_secs();
+    let days = |days: u64| now + days * DAY;
+    for (name, asked, served_until, issued_until, stays) in [
+        ("as always", DOMAIN, days(10), days(90), false),
+        ("to the same second", DOMAIN, days(10), days(10), false),
+        ("a shorter one", DOMAIN, days(30), days(9), true),
+        ("a shorter one for changed domains", "old.a.example", days(30), days(9), false),
+        ("one in place of what has expired", DOMAIN, now - 1, days(9), false),
+    ] {
+        let server = Server::start().await;
+        let mut renewal = server.renewal().await;
+        let [served, issued] = [(asked, served_until), (DOMAIN, issued_until)].map(|(domain, not_after)| {
+            let leaf = Leaf { hosts: vec![domain.into()], not_before: now - 60 * DAY, not_after, ..Leaf::default() };
+            let (identity, asked) = (server.ca.issue(leaf), settings(&server.url("/directory"), &[domain]));
+            let (chain, key, at) = (identity.chain_pem(), identity.key_pem(), Timestamp::from_secs(now));
+            IssuedCertificate::new(&asked, chain, key, at).unwrap()
+        });
+        let served = serde_json::to_vec(&served).unwrap();
+        renewal.store.put_secret(CERTIFICATE, &served).await.unwrap();
+        renewal.restore().await.unwrap();
+
+        renewal.progress.unsaved = Some(issued);
+        let outcome = renewal.attempt().await.unwrap();
+        renewal.succeeded(outcome);
+        let end = if stays { served_until } else { issued_until };
+        assert_eq!(renewal.tls.not_after(), Some(Timestamp::from_secs(end)), "{name}");
+        assert_eq!(renewal.store.secret(CERTIFICATE).await.unwrap() == Some(served), stays, "{name}");
+        let code = renewal.tls.problem().map(|problem| problem.code);
+        assert_eq!(code, stays.then_some("acme-ends-earlier"), "{name}");
+        let next = renewal.progress.due.as_secs();
+        assert!(next > days(5) && next < days(61), "{name}: two thirds of what was issued, not a retry: {next}");
+        renewal.progress.attempts.keep(&renewal.settings, &*renewal.store).await.unwrap();
+        let mut restarted = server.renewal_with(renewal.store, &[DOMAIN]);
+        restarted.restore().await.unwrap();
+        assert!(restarted.progress.due > Timestamp::from_secs(now + 3600), "{name}, after a restart");
+    }
+}
+
+#[tokio::test]
 async fn what_is_damaged_in_the_store_is_obtained_anew() {
     let server = Server::start().await;
     let mut renewal = server.renewal().await;
@@ -380,8 +420,8 @@ async fn a_certificate_that_could_not_be_stored_is_stored_later_and_not_ordered_
     renewal.progress.unsaved = Some(IssuedCertificate::new(&renewal.settings, chain, key, now).unwrap());
     renewal.failed(&AcmeError::Timeout { limit: LIMIT });
     assert!(renewal.tls.problem().unwrap().detail.contains("the new certificate is served, and not stored yet"));
-    let life = renewal.attempt().await.unwrap();
-    renewal.succeeded(life);
+    let issued = renewal.attempt().await.unwrap();
+    renewal.succeeded(issued);
     assert_eq!((renewal.tls.fault(), server.peer.connections()), (None, 0));
     let mut restarted = server.renewal_with(renewal.store, &[DOMAIN]);
     restarted.restore().await.unwrap();

@@ -65,6 +65,19 @@ fn what_is_no_ca_certificate_of_ours_is_refused() {
     }
 }
 
+#[test]
+fn what_a_block_says_it_is_is_cut_and_escaped() {
+    for answer in [
+        include_bytes!("../../../tests/vectors/ca_answers/long-label.pem").as_slice(),
+        include_bytes!("../../../tests/vectors/ca_answers/controls-in-label.pem"),
+    ] {
+        let error = authorities(&"a.example".parse().unwrap(), answer).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.code(), "not-a-certificate", "{text}");
+        assert!(text.len() < 400 && !text.contains(char::is_control), "{text:?}");
+    }
+}
+
 /// An answer in each of its three spellings.
 static ANSWERS: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
     let (one, two) = (Ca::web("one").pem(), Ca::of("a.example").pem());

@@ -4,6 +4,8 @@ mod authorities;
 mod document;
 mod elements;
 mod finding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod members;
 mod oddity;
 mod refusals;

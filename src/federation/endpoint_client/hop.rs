@@ -155,20 +155,20 @@ impl Hop<'_> {
 }
 
 /// The longest `Age` of an answer; one that is no number says nothing.
-fn age(headers: &HeaderMap) -> Option<Duration> {
+pub(super) fn age(headers: &HeaderMap) -> Option<Duration> {
     let ages = headers.get_all(AGE).iter().filter_map(|age| age.to_str().ok()?.trim().parse().ok());
     ages.max().map(Duration::from_secs)
 }
 
 /// How far the answer's `Date`, to which a cache has added the `Age`, lies after `now` in seconds.
-fn clock_ahead(headers: &HeaderMap, now: UnixTime) -> Option<i64> {
+pub(super) fn clock_ahead(headers: &HeaderMap, now: UnixTime) -> Option<i64> {
     let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?.saturating_add(age(headers).unwrap_or_default());
     i64::try_from(date.as_secs()).ok()?.checked_sub_unsigned(now.as_secs())
 }
 
 /// The entity tag, if it has the form of one (RFC 9110 §8.8.3).
-fn etag(headers: &HeaderMap) -> Option<String> {
+pub(super) fn etag(headers: &HeaderMap) -> Option<String> {
     let tag = headers.get(ETAG)?.to_str().ok()?;
     let opaque = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?;
     (tag.len() <= MAX_ETAG_BYTES && !opaque.contains(['"', ' ', '\t'])).then(|| tag.to_owned())
@@ -182,5 +182,5 @@ const REDIRECTS: [StatusCode; 5] = [
     StatusCode::TEMPORARY_REDIRECT,
     StatusCode::PERMANENT_REDIRECT,
 ];
-const MAX_ETAG_BYTES: usize = 256;
+pub(super) const MAX_ETAG_BYTES: usize = 256;
 const USER_AGENT: &str = concat!("comity/", env!("CARGO_PKG_VERSION"));

@@ -2,6 +2,8 @@
 
 mod address;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod get;
 mod hop;
 mod pin;

@@ -78,12 +78,65 @@ impl FetchRecord {
         (self.address, self.peer, self.shown, self.status) = (None, None, None, None);
     }
 
+    /// The last place of this fetch at which the other one was too: whoever has it in hand had a say in both answers.
+    pub(crate) fn meets(&self, other: &Self) -> Option<String> {
+        let theirs = other.places();
+        self.places().into_iter().rev().find(|place| theirs.contains(place))
+    }
+
+    fn places(&self) -> Vec<String> {
+        self.visited.iter().filter_map(|url| Some(url.parse::<EndpointUrl>().ok()?.place())).collect()
+    }
+
     /// What is being waited for.
     pub(super) fn stage(&self) -> Stage {
         match (self.address, self.status) {
             (None, _) => Stage::Resolving,
             (Some(_), None) => Stage::Waiting,
             (Some(_), Some(_)) => Stage::Reading,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fetch(visited: &[&str]) -> FetchRecord {
+        let url = |text: &str| text.parse().unwrap();
+        let mut record = FetchRecord::new(&url(visited[0]));
+        visited.iter().for_each(|text| record.enter(&url(text)));
+        record
+    }
+
+    #[test]
+    fn two_fetches_meet_where_one_host_and_port_had_a_say_in_both() {
+        for (name, one, two, expected) in [
+            ("apart", vec!["https://a.example/"], vec!["https://b.example/"], None),
+            ("other ports", vec!["https://a.example/"], vec!["https://a.example:8443/"], None),
+            ("one host", vec!["https://a.example/1"], vec!["https://A.example:443/2"], Some("a.example:443")),
+            ("a dot more", vec!["https://a.example/"], vec!["https://a.example./"], Some("a.example:443")),
+            (
+                "one end",
+                vec!["https://a.example/", "https://c.example/1"],
+                vec!["https://b.example/", "https://c.example/2"],
+                Some("c.example:443"),
+            ),
+            (
+                "one on the way, from which they part",
+                vec!["https://a.example/", "https://c.example/", "https://d.example/"],
+                vec!["https://b.example/", "https://c.example/", "https://e.example/"],
+                Some("c.example:443"),
+            ),
+            (
+                "one leads to the other",
+                vec!["https://a.example/", "https://b.example/x"],
+                vec!["https://b.example/"],
+                Some("b.example:443"),
+            ),
+        ] {
+            assert_eq!(fetch(&one).meets(&fetch(&two)).as_deref(), expected, "{name}");
+            assert_eq!(fetch(&two).meets(&fetch(&one)).as_deref(), expected, "{name}, the other way round");
         }
     }
 }

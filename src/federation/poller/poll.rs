@@ -49,7 +49,10 @@ impl Poller {
         self.record_attempt().await;
         let outcome = match self.proof().inspect_err(|error| self.count(error.code())) {
             Ok(proof) if self.relationship.two_routes => self.ask_two(&proof).await,
-            Ok(proof) => self.ask_one(&proof).await,
+            Ok(proof) => {
+                self.memory().routes.one_route = None;
+                self.ask_one(&proof).await
+            }
             Err(error) => Err(error),
         };
         match outcome {
@@ -136,7 +139,7 @@ impl Poller {
         announce::fetched(&self.relationship.trust_domain, record, outcome.as_ref().map(PollOutcome::code));
         self.count(outcome.as_ref().map_or_else(PollError::code, PollOutcome::code));
         let error = outcome.as_ref().err().map(|error| error_status(error, now));
-        Arc::make_mut(&mut self.known).accepted.memory.routes.asked(&record.url, error, now);
+        self.memory().routes.asked(&record.url, error, now);
     }
 
     /// The URL answered that nothing changed.

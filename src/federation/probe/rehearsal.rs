@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::fetch;
 use super::report::{Probe, Problem, RelationshipOutcome};
 use crate::federation::acceptance::{self, Accepted};
-use crate::federation::endpoint_client::{EndpointClient, FetchError, PinnedAuthority};
+use crate::federation::endpoint_client::{EndpointClient, FetchError, FetchRecord, PinnedAuthority};
 use crate::federation::offered::{Offered, Second};
 use crate::federation::ownership::KeyOwners;
 use crate::federation::parameters::Parameters;
@@ -51,21 +51,27 @@ struct Rehearsal<'a> {
     now: Timestamp,
 }
 
+/// What another URL serves, and where its route meets the first one's.
+struct Other {
+    url: String,
+    document: BundleDocument,
+    meets: Option<String>,
+}
+
 impl Rehearsal<'_> {
     /// The error is that nothing could be fetched.
     async fn of(&self, url: &EndpointUrl) -> Result<RelationshipOutcome, Problem> {
         let FederationRelationship { trust_domain, .. } = self.relationship;
-        let bytes = self.fetch(url).await.map_err(|error| Problem::of_fetch(&error))?;
+        let (record, bytes) = self.fetch(url).await.map_err(|error| Problem::of_fetch(&error))?;
         let document = match BundleDocument::parse(trust_domain, &bytes) {
             Ok(document) => document,
             Err(error) => return Ok(self.ended("refused", 0, vec![Problem::new(error.code(), &error)])),
         };
-        let other = match self.relationship.two_routes {
-            true => self.second(url).await,
-            false => None,
-        };
-        let second = match &other {
-            Some((url, document)) => Second::Serves(url, document.bundle()),
+        let others = if self.relationship.two_routes { self.others(url, &record).await } else { Vec::new() };
+        let apart = others.iter().find(|other| other.meets.is_none());
+        let second = match apart.or_else(|| others.first()) {
+            Some(Other { url, meets: Some(place), .. }) => Second::Meets(url, place),
+            Some(Other { url, document, .. }) => Second::Serves(url, document.bundle()),
             None if self.relationship.two_routes => Second::Missing("no other URL brings a bundle"),
             None => Second::NotNeeded,
         };
@@ -73,7 +79,7 @@ impl Rehearsal<'_> {
     }
 
     /// As its first poll would.
-    async fn fetch(&self, url: &EndpointUrl) -> Result<Vec<u8>, FetchError> {
+    async fn fetch(&self, url: &EndpointUrl) -> Result<(FetchRecord, Vec<u8>), FetchError> {
         let FederationRelationship { endpoint, policy, .. } = self.relationship;
         let host = self.relationship.via().unwrap_or(&self.relationship.trust_domain);
         let host = self.relationships.iter().find(|one| one.trust_domain == *host);
@@ -84,7 +90,8 @@ impl Rehearsal<'_> {
             Some(pin) => self.client.find(endpoint, url, &PinnedAuthority { pin, policy: policy.clone() }).await.1?,
             None => self.client.authentication(&endpoint.profile, trust.as_ref())?,
         };
-        Ok(fetch(self.client, endpoint, url, authentication).await.1?.0)
+        let (record, fetched) = fetch(self.client, endpoint, url, authentication).await;
+        Ok((record, fetched?.0))
     }
 
     fn judged(&self, offered: &Offered<'_>) -> RelationshipOutcome {
@@ -107,17 +114,21 @@ impl Rehearsal<'_> {
         }
     }
 
-    /// What the first other URL that brings a bundle serves.
-    async fn second(&self, first: &EndpointUrl) -> Option<(String, BundleDocument)> {
+    /// Other URLs that bring a bundle, up to the first by a route of its own.
+    async fn others(&self, first: &EndpointUrl, record: &FetchRecord) -> Vec<Other> {
         let FederationRelationship { trust_domain, endpoint, .. } = self.relationship;
+        let mut others = Vec::new();
         for url in endpoint.urls().filter(|url| *url != first) {
-            let fetched = self.fetch(url).await.ok();
-            let document = fetched.and_then(|bytes| BundleDocument::parse(trust_domain, &bytes).ok());
-            if let Some(document) = document {
-                return Some((url.to_string(), document));
+            let Ok((theirs, bytes)) = self.fetch(url).await else { continue };
+            let Ok(document) = BundleDocument::parse(trust_domain, &bytes) else { continue };
+            let meets = theirs.meets(record);
+            let is_apart = meets.is_none();
+            others.push(Other { url: url.to_string(), document, meets });
+            if is_apart {
+                break;
             }
         }
-        None
+        others
     }
 
     fn ended(&self, outcome: &'static str, trusted: usize, problems: Vec<Problem>) -> RelationshipOutcome {

@@ -33,25 +33,31 @@ const acmeLife = 100 * time.Second
 // acmeGap is longer than comity leaves at least between two orders.
 const acmeGap = 80 * time.Second
 
-// checkACME has pebble issue the certificate of a comity of its own.
-func checkACME(ctx context.Context, report *report, binary, folder string, peers *peers, b acmeBinaries) error {
+// startACME has pebble issue the certificate of a comity of its own.
+func startACME(ctx context.Context, binary, folder string, peers *peers, b acmeBinaries) (*acmeChecks, error) {
 	folder = folder + "/acme"
 	if err := os.Mkdir(folder, 0o700); err != nil {
-		return err
+		return nil, err
 	}
 	s, err := newACMESetup(folder, peers)
 	if err != nil {
-		return fmt.Errorf("files for ACME: %w", err)
+		return nil, fmt.Errorf("files: %w", err)
 	}
 	server, err := startPebble(ctx, b, s)
 	if err != nil {
-		return fmt.Errorf("pebble: %w", err)
+		return nil, fmt.Errorf("pebble: %w", err)
 	}
-	defer server.stop()
 	c := &acmeChecks{setup: s, server: server, binary: binary}
 	if err := c.start(ctx, acmeDomain); err != nil {
-		return err
+		server.stop()
+		return nil, err
 	}
+	return c, nil
+}
+
+// run makes all checks, and stops pebble and comity.
+func (c *acmeChecks) run(ctx context.Context, report *report) {
+	defer c.server.stop()
 	report.record("ACME: pebble issues the first certificate after TLS-ALPN-01 on the endpoint's port", c.issued(ctx))
 	report.record("ACME: a handshake of a validation is refused while nobody looks for proof", c.refusesValidation(ctx))
 	report.record("ACME: a restart serves the stored certificate while pebble stands still", c.survivesRestart(ctx))
@@ -61,10 +67,9 @@ func checkACME(ctx context.Context, report *report, binary, folder string, peers
 	if err := c.comity.stop(); err != nil {
 		report.record("ACME: comity stops", err)
 	}
-	if report.failed > 0 {
-		fmt.Printf("--- log of comity with ACME\n%s--- log of pebble\n%s---\n", c.comity.log(), server.log())
+	if report.hasFailure() {
+		fmt.Printf("--- log of comity with ACME\n%s--- log of pebble\n%s---\n", c.comity.log(), c.server.log())
 	}
-	return nil
 }
 
 type acmeChecks struct {

@@ -32,7 +32,7 @@ func runAgainstComity(ctx context.Context, report *report, binary, folder string
 	err = checkFiles(ctx, report, service, proxies)
 	err = errors.Join(err, checkProxies(ctx, report, service, proxies))
 	err = errors.Join(err, checkWorkloadAPI(ctx, report, binary, folder, peers))
-	if report.failed > 0 || err != nil {
+	if report.hasFailure() || err != nil {
 		fmt.Printf("--- log of comity\n%s---\n", service.log())
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -43,7 +44,7 @@ func main() {
 		report.record("the run itself", err)
 	}
 	fmt.Printf("%d passed, %d failed\n", report.passed, report.failed)
-	if report.failed > 0 {
+	if report.hasFailure() {
 		stop()
 		os.Exit(1)
 	}
@@ -70,19 +71,37 @@ func run(
 	case comity == "":
 		return errors.New("give -comity PATH or -itself")
 	default:
-		return errors.Join(
-			checkACME(ctx, report, comity, folder, peers, acme),
-			runAgainstComity(ctx, report, comity, folder, peers, proxies),
-		)
+		// Most of the time with pebble passes between two orders.
+		checks, err := startACME(ctx, comity, folder, peers, acme)
+		if err != nil {
+			return fmt.Errorf("ACME: %w", err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			checks.run(ctx, report)
+		}()
+		err = runAgainstComity(ctx, report, comity, folder, peers, proxies)
+		<-done
+		return err
 	}
 }
 
-// report counts checks and prints each.
+// report counts checks and prints each, also those that run at the same time.
 type report struct {
+	lock           sync.Mutex
 	passed, failed int
 }
 
+func (r *report) hasFailure() bool {
+	r.lock.Lock()
+	defer r.lock.Unlock()
+	return r.failed > 0
+}
+
 func (r *report) record(name string, err error) {
+	r.lock.Lock()
+	defer r.lock.Unlock()
 	if err == nil {
 		r.passed++
 		fmt.Printf("ok    %s\n", name)

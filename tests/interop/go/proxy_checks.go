@@ -120,7 +120,7 @@ func checkProxies(ctx context.Context, report *report, c *comity, b binaries) er
 		report.record(proxy.name+": nobody passes once comity is gone",
 			isRefused(ctx, proxy, application, clients.proper, nil, proxy.withoutComity))
 	}
-	if report.failed > 0 {
+	if report.hasFailure() {
 		fmt.Printf("--- log of envoy\n%s--- log of nginx\n%s---\n", envoy.log(), nginx.log())
 	}
 	return checkOverTLS(ctx, report, c, b, application, clients)
