@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -209,6 +211,15 @@ impl X509Authority {
             has_key_usage: key_usage.is_some(),
         };
         Ok(Self { der: der.into(), facts: Arc::new(facts) })
+    }
+
+    /// The certificate in PEM (RFC 7468 §5), in lines of 64 characters.
+    pub fn to_pem(&self) -> String {
+        let mut text = STANDARD.encode(self.der());
+        for end in (64..text.len()).step_by(64).rev() {
+            text.insert(end, '\n');
+        }
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
     }
 
     /// The certificate as it was published.

@@ -19,6 +19,17 @@ pub(crate) struct GrpcConfig {
     pub(crate) rules: AccessRules,
 }
 
+impl GrpcConfig {
+    /// In a line, for people.
+    pub(super) fn described(&self) -> String {
+        let socket = self.socket.display();
+        match self.rules.allow.len() {
+            0 => format!("Workload API at {socket}, for nobody: allow is empty"),
+            rules => format!("Workload API at {socket}, for whom one of {rules} rules fits"),
+        }
+    }
+}
+
 /// Reads the section; `None` if it is off or wrong. `taken` are the sockets of other listeners.
 pub(super) fn grpc(section: &Section<'_>, taken: &[&Path]) -> Option<GrpcConfig> {
     if !section.is_configured() {
