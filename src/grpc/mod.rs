@@ -5,3 +5,5 @@ mod connection;
 pub(crate) mod feed;
 pub(crate) mod listener;
 mod places;
+pub(crate) mod services;
+pub(crate) mod workload;
