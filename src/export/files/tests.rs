@@ -181,3 +181,20 @@ async fn the_command_hears_of_each_change_in_a_file_and_again_until_it_succeeds(
     assert!(written.as_array().unwrap().contains(&"b.trust-bundle.pem".into()), "{written}");
     assert_eq!(removed, serde_json::json!(["a.jwks.json", "a.trust-bundle.pem"]));
 }
+
+#[tokio::test]
+async fn bnd_30_what_can_not_be_written_leaves_the_files_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = output(folder.path());
+    deliver(&output, &[("a", vec![ca(1)])]).await.unwrap();
+    let state = || (fs::read_link(folder.path().join("..data")).unwrap(), visible(folder.path()));
+    let before = state();
+    let obstacle = folder.path().join("..data_tmp");
+    fs::create_dir(&obstacle).unwrap();
+    assert_eq!(deliver(&output, &[("b", vec![ca(2)])]).await, Err("files-not-written"));
+    assert_eq!(state(), before);
+    fs::remove_dir(obstacle).unwrap();
+    fs::create_dir(folder.path().join("..comity-left-by-a-crash")).unwrap();
+    deliver(&output, &[("b", vec![ca(2)])]).await.unwrap();
+    assert!(!folder.path().join("..comity-left-by-a-crash").exists() && folder.path().join("b.jwks.json").exists());
+}

@@ -29,7 +29,8 @@ func runAgainstComity(ctx context.Context, report *report, binary, folder string
 	checkFetching(ctx, report, service.target())
 	checkPolling(ctx, report, service, peers)
 	checkVerdicts(ctx, report, binary, folder)
-	err = checkProxies(ctx, report, service, proxies)
+	err = checkFiles(ctx, report, service, proxies)
+	err = errors.Join(err, checkProxies(ctx, report, service, proxies))
 	err = errors.Join(err, checkWorkloadAPI(ctx, report, binary, folder, peers))
 	if report.failed > 0 || err != nil {
 		fmt.Printf("--- log of comity\n%s---\n", service.log())

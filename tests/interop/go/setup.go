@@ -50,8 +50,10 @@ func freeAddress() (string, error) {
 }
 
 func (s *setup) writeAuthorities() error {
-	if err := os.Mkdir(s.path("ca"), 0o700); err != nil {
-		return err
+	for _, folder := range []string{"ca", "bundles"} {
+		if err := os.Mkdir(s.path(folder), 0o700); err != nil {
+			return err
+		}
 	}
 	for at, authority := range s.domain.authorities {
 		if err := s.write(fmt.Sprintf("ca/%02d.pem", at), certificatePEM(authority.certificate)); err != nil {
@@ -163,6 +165,9 @@ listen = "127.0.0.1:0"
 
 [admin]
 socket = "{socket}"
+
+[[outputs.files]]
+folder = "{folder}/bundles"
 
 [authorization]
 {transport}

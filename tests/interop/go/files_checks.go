@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"time"
+
+	"google.golang.org/grpc/credentials/tls/certprovider/pemfile"
+)
+
+// checkFiles has Envoy and gRPC read the files that comity writes, as the page tells, and changes what is trusted.
+func checkFiles(ctx context.Context, report *report, c *comity, b binaries) error {
+	clients, err := newClients(c.setup)
+	if err != nil {
+		return err
+	}
+	report.record("grpc-go: the bundle map has each domain's bundle under its own name",
+		eventually(ctx, func() error { return grpcReads(ctx, c.setup) }))
+	envoy, err := startEnvoyByFiles(ctx, b, c.setup)
+	if err != nil {
+		return err
+	}
+	defer envoy.stop()
+	check := func(name string, err error) { report.record("envoy by files: "+name, err) }
+	admits := func(client *tls.Certificate) error { return envoy.answers(ctx, client, http.StatusOK) }
+	refuses := func(client *tls.Certificate) error { return envoy.answers(ctx, client, noAnswer) }
+	check("a client of a federated domain passes", admits(clients.proper))
+	check("a client below an intermediate CA passes", admits(clients.below))
+	check("our ID by a federated CA is refused", refuses(clients.forged))
+	check("a federated ID by a strange CA is refused", refuses(clients.stranger))
+	check("a key that the domain adds counts without a restart, one that it removes no longer",
+		rotatedInFiles(ctx, c, clients, admits, refuses))
+	return nil
+}
+
+// startEnvoyByFiles runs the page's configuration for the client that the other checks know.
+func startEnvoyByFiles(ctx context.Context, b binaries, s *setup) (*proxy, error) {
+	text, err := sample("docs/files.md", "yaml", 0)
+	if err != nil {
+		return nil, err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	text, err = replaced(text,
+		"address: 0.0.0.0, port_value: 8443", socketAddress(address),
+		"/etc/envoy/tls.crt", s.path("tls.pem"),
+		"/etc/envoy/tls.key", s.path("tls.key"),
+		"/run/comity-bundles", s.path("bundles"),
+		"spiffe://bank-b.example/ns/prod/sa/web", s.peers.spiffe.domain.id(allowedPath).String(),
+	)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.write("envoy-files.yaml", []byte(text)); err != nil {
+		return nil, err
+	}
+	command := exec.CommandContext(ctx, b.envoy, "--config-path", s.path("envoy-files.yaml"), "--concurrency", "1",
+		"--disable-hot-restart", "--log-level", "warning")
+	return startProxy(ctx, &proxy{name: "envoy-files"}, command, s, address)
+}
+
+// answers is the status of a request over a connection of its own; none if the handshake fails.
+func (p *proxy) answers(ctx context.Context, client *tls.Certificate, want int) error {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{
+		RootCAs:      p.setup.peers.webRoots(),
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{*client},
+	}}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Client{Transport: transport, Timeout: patience}).Do(request)
+	if want == noAnswer {
+		if err == nil {
+			return errors.Join(errors.New("it passes"), response.Body.Close())
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(differ("status", response.StatusCode, want), response.Body.Close())
+}
+
+// rotatedInFiles replaces all CAs of go-spiffe's domain by a new one and puts them back.
+func rotatedInFiles(ctx context.Context, c *comity, clients *clients, admits, refuses func(*tls.Certificate) error) error {
+	publisher := c.setup.peers.spiffe
+	next, err := newDomain(publisher.domain.name.Name())
+	if err != nil {
+		return err
+	}
+	svid, err := next.newest().mintSVID(clients.id)
+	if err != nil {
+		return err
+	}
+	added, all := next.newest().certificate, publisher.domain.bundle.X509Authorities()
+	publisher.domain.bundle.AddX509Authority(added)
+	publisher.domain.changed()
+	c.refresh(ctx, publisher.domain.name)
+	err = eventually(ctx, func() error { return admits(svid) })
+	publisher.domain.bundle.SetX509Authorities(all)
+	publisher.domain.changed()
+	c.refresh(ctx, publisher.domain.name)
+	return errors.Join(err, eventually(ctx, func() error { return refuses(svid) }), admits(clients.proper))
+}
+
+// grpcReads has gRPC read the map, as its xDS bootstrap would.
+func grpcReads(ctx context.Context, s *setup) error {
+	provider, err := pemfile.NewProvider(pemfile.Options{
+		SPIFFEBundleMapFile: s.path("bundles/bundle-map.grpc.json"), RefreshDuration: time.Minute,
+	})
+	if err != nil {
+		return err
+	}
+	defer provider.Close()
+	within, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	material, err := provider.KeyMaterial(within)
+	if err != nil {
+		return err
+	}
+	known := s.peers.spiffe.domain
+	bundle := material.SPIFFEBundleMap[known.name.Name()]
+	if bundle == nil || material.SPIFFEBundleMap[s.domain.name.Name()] == nil {
+		return errors.New("domains are missing")
+	}
+	_, err = os.Stat(s.path("bundles/" + known.name.Name() + ".trust-bundle.pem"))
+	// All but the one with an Ed25519 key, which gRPC's C++ can't read.
+	return errors.Join(err, differ("CAs", len(bundle.X509Authorities()), len(known.bundle.X509Authorities())-1),
+		differ("JWT keys", len(bundle.JWTAuthorities()), 0))
+}
