@@ -108,6 +108,8 @@ mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(feature = "server")]
+mod grpc;
+#[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]
 mod outputs;

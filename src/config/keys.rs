@@ -38,6 +38,8 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ),
     ("outputs.files", &["folder", "trust_domains", "shared_authorities", "mode", "command"]),
     ("log", &["format", "level"]),
+    ("outputs.grpc", &["socket", "workload_api", "shared_authorities"]),
+    ("outputs.grpc.allow", &["uid", "gid", "trust_domains"]),
     (
         "federation.*",
         &[

@@ -1,7 +1,9 @@
 //! `[outputs]`: where accepted bundles are delivered to.
 
+mod grpc;
+
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::export::files::{AfterChange, FilesOutput};
 use crate::outputs::selection::Selection;
@@ -10,16 +12,21 @@ use crate::spiffe::trust_domain::TrustDomain;
 use super::check::required_path;
 use super::section::Section;
 
+pub(crate) use self::grpc::GrpcConfig;
+
 /// All outputs; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OutputsConfig {
     pub(crate) files: Vec<FilesOutput>,
+    /// The socket at which workloads ask.
+    pub(crate) grpc: Option<GrpcConfig>,
 }
 
 impl OutputsConfig {
     /// Each output in a line, for people.
     pub(super) fn described(&self) -> Vec<String> {
-        self.files.iter().map(|it| format!("files in {} of {}", it.folder.display(), of(&it.selection))).collect()
+        let files = self.files.iter().map(|it| format!("files in {} of {}", it.folder.display(), of(&it.selection)));
+        files.chain(self.grpc.iter().map(GrpcConfig::described)).collect()
     }
 }
 
@@ -28,7 +35,8 @@ fn of(selection: &Selection) -> String {
     selection.trust_domains.as_ref().map_or_else(|| "all trust domains".into(), names)
 }
 
-pub(super) fn outputs(section: &Section<'_>) -> OutputsConfig {
+/// `taken` are the sockets of other listeners.
+pub(super) fn outputs(section: &Section<'_>, taken: &[&Path]) -> OutputsConfig {
     let files: Vec<_> = section.sections("files").iter().filter_map(files).collect();
     for (index, output) in files.iter().enumerate() {
         if files[..index].iter().any(|other| other.folder == output.folder) {
@@ -36,7 +44,7 @@ pub(super) fn outputs(section: &Section<'_>) -> OutputsConfig {
                 .refuse("files", format!("{} is there twice; each output has its own folder", output.folder.display()));
         }
     }
-    OutputsConfig { files }
+    OutputsConfig { files, grpc: grpc::grpc(&section.section("grpc"), taken) }
 }
 
 fn files(section: &Section<'_>) -> Option<FilesOutput> {
