@@ -5,8 +5,6 @@ mod history;
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::{Data, Json, Query, ServiceConfig};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::federation::status::{AuthoritySummary, HeldStatus, RelationshipStatus};
@@ -83,7 +81,7 @@ async fn own(Query(form): Query<Form>, federation: Data<Federation>) -> Result<H
             Ok(HttpResponse::Ok().content_type(ContentType::json()).body(document))
         }
         Format::Pem => {
-            let certificates: String = bundle.authorities().x509().map(pem).collect();
+            let certificates: String = bundle.authorities().x509().map(X509Authority::to_pem).collect();
             Ok(HttpResponse::Ok().content_type("application/x-pem-file").body(certificates))
         }
     }
@@ -151,13 +149,4 @@ fn accepted(federation: &Federation, relationship: &RelationshipStatus) -> Resul
         authorities: bundle.authorities().iter().map(AuthoritySummary::from).collect(),
         document: serde_json::from_slice(&render(&bundle, WitAuthorities::Include))?,
     })
-}
-
-/// RFC 7468, lines of 64 characters.
-fn pem(authority: &X509Authority) -> String {
-    let mut text = STANDARD.encode(authority.der());
-    for end in (64..text.len()).step_by(64).rev() {
-        text.insert(end, '\n');
-    }
-    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }

@@ -4,6 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+#[cfg(feature = "server")]
+use base64::Engine as _;
+#[cfg(feature = "server")]
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -214,6 +218,16 @@ impl X509Authority {
     /// The certificate as it was published.
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// The same as PEM (RFC 7468), in lines of 64 characters.
+    #[cfg(feature = "server")]
+    pub(crate) fn to_pem(&self) -> String {
+        let mut text = STANDARD.encode(self.der());
+        for end in (64..text.len()).step_by(64).rev() {
+            text.insert(end, '\n');
+        }
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
     }
 
     /// SHA-256 of the DER.
