@@ -13,12 +13,12 @@ use tracing::{info, warn};
 use crate::config::{AuthorizationConfig, AuthorizationTransport, Config};
 use crate::federation::Federation;
 use crate::federation::clock::Clock;
+use crate::files::unix_socket::{Purpose, UnixSocket};
 use crate::http::authorization::check::{AuthorizationRules, Checker};
 use crate::http::authorization::{AuthorizationListener, Transport, serve_authorization};
 use crate::http::listener::{self, ListenerLimits};
 use crate::http::metrics::Metrics;
 use crate::http::tls::EndpointTls;
-use crate::http::unix_socket::{Purpose, UnixSocket};
 use crate::verify::authorizer::Authorizer;
 
 use super::Tasks;

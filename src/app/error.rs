@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::config::ConfigErrors;
+use crate::files::unix_socket::UnixSocketError;
 use crate::http::tls::TlsFileError;
-use crate::http::unix_socket::UnixSocketError;
 use crate::store::error::StoreError;
 
 /// Why the service does not start, or stopped by itself.

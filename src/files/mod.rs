@@ -1,5 +1,7 @@
-//! Files that carry trust: who may write them, when they change, and how much room there is.
+//! Files that carry trust: who may write them, when they change, and how much room there is; and sockets, which are
+//! files too.
 
 pub(crate) mod space;
 pub(crate) mod trusted;
+pub(crate) mod unix_socket;
 pub(crate) mod watch;

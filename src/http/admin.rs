@@ -14,13 +14,13 @@ use actix_web::{App, FromRequest, Handler, HttpRequest, HttpServer, Resource, Re
 use tokio_util::sync::CancellationToken;
 
 use crate::federation::status::ServiceStatus;
+use crate::files::unix_socket::UnixSocket;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::listener::{DRAIN_SECONDS, serve_until};
 use super::operations::Operations;
 use super::pool::Pool;
 use super::problem::{Problem, describe};
-use super::unix_socket::UnixSocket;
 use super::{bundles, relationships, rotation, verification};
 
 /// Serves the admin API until `stop`, then removes the socket's file.

@@ -22,6 +22,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::files::unix_socket::UnixSocket;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::verify::authorizer::Authorizer;
 
@@ -31,7 +32,6 @@ use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, last_answer, se
 use super::metrics::Metrics;
 use super::pool::{NotDone, Pool};
 use super::problem::{opaque, request_id};
-use super::unix_socket::UnixSocket;
 
 /// An authorization listener that is bound and not yet served.
 pub(crate) struct AuthorizationListener {

@@ -20,6 +20,5 @@ mod relationships;
 mod rotation;
 mod state_metrics;
 pub(crate) mod tls;
-pub(crate) mod unix_socket;
 pub(crate) mod verification;
 mod xfcc;

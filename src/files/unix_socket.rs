@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _}
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use crate::files::trusted::{self, FileError};
+use super::trusted::{self, FileError};
 
 /// A listening Unix socket; its file is removed on drop, if it is still this one.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl UnixSocket {
         bind(path, purpose.mode()).map_err(|fault| UnixSocketError { purpose, fault })
     }
 
-    pub(super) fn listener(&self) -> io::Result<UnixListener> {
+    pub(crate) fn listener(&self) -> io::Result<UnixListener> {
         self.listener.try_clone()
     }
 }
