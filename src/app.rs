@@ -2,6 +2,7 @@
 
 mod authorization;
 pub(crate) mod error;
+mod grpc;
 mod listeners;
 mod outputs;
 mod own_keys;
@@ -44,6 +45,7 @@ use crate::verify::trust::Trust;
 use crate::verify::verifier::Verifier;
 
 use self::error::StartError;
+use self::grpc::Grpc;
 use self::listeners::Listeners;
 use self::own_keys::OwnKeys;
 use self::store_place::watch_place;
@@ -83,6 +85,7 @@ impl App {
         let stop = CancellationToken::new();
         let mut tasks = Tasks { set: JoinSet::new(), stop: stop.clone() };
         let listeners = Listeners::bind(&config, &clock, &mut tasks)?;
+        let grpc = config.outputs.grpc.as_ref().map(Grpc::bind).transpose()?;
 
         let feed = Arc::new(TrustFeed::new());
         let shared = Arc::new(Shared {
@@ -120,6 +123,9 @@ impl App {
         listeners.renew(&store, &clock, &mut tasks).await?;
         let progress = Outputs::new(clock.clone());
         outputs::start(&configured_now.borrow().outputs, &views, &progress, &mut tasks);
+        if let Some(grpc) = grpc {
+            grpc.serve(&views, configured_now.clone(), &mut tasks);
+        }
         listeners.serve(&federation, &publisher, progress, configured_now.clone(), &mut tasks);
         tasks.essential("pollers", async move {
             pollers.run(wanted_now).await;

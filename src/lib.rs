@@ -105,6 +105,8 @@ mod federation;
 #[cfg(feature = "server")]
 mod files;
 #[cfg(feature = "server")]
+mod grpc;
+#[cfg(feature = "server")]
 mod http;
 #[cfg(feature = "server")]
 mod outputs;

@@ -47,7 +47,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     let operations = operations.has("listen").then(|| listen(&operations)).flatten();
     let admin_socket = admin_socket(&root.section("admin"), store_url.as_deref(), environment);
     let authorization = authorization(&root.section("authorization"), admin_socket.as_deref());
-    let outputs = outputs(&root.section("outputs"));
+    let outputs = outputs(&root.section("outputs"), &sockets(admin_socket.as_deref(), authorization.as_ref()));
     let log = log(&root.section("log"));
     let relationships = relationship::relationships(&root.section("federation"), trust_domain.as_ref());
     check_purpose(root);
@@ -180,6 +180,15 @@ fn admin_socket(
 
 pub(super) fn socket_path(section: &Section<'_>) -> Option<PathBuf> {
     section.path("socket").filter(|socket| fits(section, socket))
+}
+
+/// Those that are taken.
+fn sockets<'a>(admin: Option<&'a Path>, authorization: Option<&'a AuthorizationConfig>) -> Vec<&'a Path> {
+    let authorization = authorization.and_then(|listener| match &listener.transport {
+        AuthorizationTransport::Unix(socket) => Some(socket.as_path()),
+        AuthorizationTransport::Tls(_) => None,
+    });
+    admin.into_iter().chain(authorization).collect()
 }
 
 fn fits(section: &Section<'_>, socket: &Path) -> bool {

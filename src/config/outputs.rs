@@ -1,16 +1,26 @@
 //! `[outputs]`: where accepted bundles are delivered to.
 
+mod grpc;
+
+use std::path::Path;
+
 use crate::outputs::selection::Selection;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::section::Section;
 
+pub(crate) use self::grpc::GrpcConfig;
+
 /// All outputs; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OutputsConfig {}
+pub(crate) struct OutputsConfig {
+    /// The socket at which workloads ask.
+    pub(crate) grpc: Option<GrpcConfig>,
+}
 
-pub(super) fn outputs(_section: &Section<'_>) -> OutputsConfig {
-    OutputsConfig {}
+/// `taken` are the sockets of other listeners.
+pub(super) fn outputs(section: &Section<'_>, taken: &[&Path]) -> OutputsConfig {
+    OutputsConfig { grpc: grpc::grpc(&section.section("grpc"), taken) }
 }
 
 /// The keys by which every output says what it shows.

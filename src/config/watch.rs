@@ -15,10 +15,11 @@ use crate::authorities::polled::PolledSource;
 use crate::authorities::workload_api::WorkloadApi;
 use crate::files::trusted;
 use crate::files::watch::FileWatch;
+use crate::grpc::access::AccessRules;
 use crate::spiffe::public_key::Fingerprint;
 
 use super::layers::MAX_BYTES;
-use super::{AuthorizationTransport, Config, ConfigErrors, load};
+use super::{AuthorizationTransport, Config, ConfigErrors, OutputsConfig, load};
 
 /// Where a configuration comes from, each time it is read.
 #[derive(Clone, Debug)]
@@ -104,6 +105,7 @@ pub(crate) fn restart_needed(running: &Config, new: &Config) -> Vec<&'static str
         ("admin", running.admin_socket != new.admin_socket),
         ("authorization", listener(running) != listener(new)),
         ("log", running.log != new.log),
+        ("outputs", outputs(running) != outputs(new)),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
 }
@@ -115,6 +117,15 @@ fn authorities(config: &Config) -> (&AuthorityFiles, &[PolledSource], Option<&Wo
 /// The authorization listener without its rules, which need no restart.
 fn listener(config: &Config) -> Option<(&AuthorizationTransport, &str)> {
     config.authorization.as_ref().map(|listener| (&listener.transport, listener.path.as_str()))
+}
+
+/// The outputs without the rules on who may ask, which need no restart.
+fn outputs(config: &Config) -> OutputsConfig {
+    let mut outputs = config.outputs.clone();
+    if let Some(grpc) = &mut outputs.grpc {
+        grpc.rules = AccessRules::default();
+    }
+    outputs
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

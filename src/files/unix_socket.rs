@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     Admin,
     /// The owner and the file's group.
     Authorization,
+    /// Everybody: whoever asks is judged by the user and group of the process.
+    Workloads,
 }
 
 impl Purpose {
@@ -30,6 +32,7 @@ impl Purpose {
         match self {
             Self::Admin => 0o600,
             Self::Authorization => 0o660,
+            Self::Workloads => 0o666,
         }
     }
 
@@ -37,6 +40,7 @@ impl Purpose {
         match self {
             Self::Admin => "admin",
             Self::Authorization => "authorization",
+            Self::Workloads => "gRPC",
         }
     }
 }
@@ -73,7 +77,7 @@ pub(crate) struct UnixSocketError {
 
 #[derive(Debug, thiserror::Error)]
 enum SocketFault {
-    #[error("folder {}: {source}; create it with mode 0700", folder.display())]
+    #[error("folder {}: {source}; create it so that its owner alone can write in it", folder.display())]
     NoFolder { folder: PathBuf, source: io::Error },
     #[error("its folder {0}")]
     FolderWritable(#[source] FileError),
@@ -98,6 +102,10 @@ impl UnixSocketError {
             (Purpose::Authorization, SocketFault::InUse { .. }) => "authorization-socket-in-use",
             (Purpose::Authorization, SocketFault::NotASocket { .. }) => "authorization-socket-not-a-socket",
             (Purpose::Authorization, SocketFault::Bind { .. }) => "authorization-socket-not-bound",
+            (Purpose::Workloads, SocketFault::NoFolder { .. }) => "grpc-folder-missing",
+            (Purpose::Workloads, SocketFault::InUse { .. }) => "grpc-socket-in-use",
+            (Purpose::Workloads, SocketFault::NotASocket { .. }) => "grpc-socket-not-a-socket",
+            (Purpose::Workloads, SocketFault::Bind { .. }) => "grpc-socket-not-bound",
         }
     }
 }
@@ -148,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_socket_is_private_and_goes_with_its_owner() {
-        for (purpose, mode) in [(Purpose::Admin, 0o600), (Purpose::Authorization, 0o660)] {
+        for (purpose, mode) in [(Purpose::Admin, 0o600), (Purpose::Authorization, 0o660), (Purpose::Workloads, 0o666)] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("some.sock");
             let socket = UnixSocket::bind(&path, purpose).unwrap();

@@ -1,0 +1,60 @@
+//! The gRPC listener, from configuration to service.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tracing::{info, warn};
+
+use crate::config::{Config, GrpcConfig};
+use crate::files::unix_socket::{Purpose, UnixSocket};
+use crate::grpc::access::AccessRules;
+use crate::grpc::feed::Feeds;
+use crate::grpc::listener::serve_grpc;
+use crate::outputs::view::Views;
+
+use super::Tasks;
+use super::error::StartError;
+
+/// The listener, bound.
+pub(super) struct Grpc {
+    config: GrpcConfig,
+    socket: UnixSocket,
+}
+
+impl Grpc {
+    pub(super) fn bind(config: &GrpcConfig) -> Result<Self, StartError> {
+        Ok(Self { config: config.clone(), socket: UnixSocket::bind(&config.socket, Purpose::Workloads)? })
+    }
+
+    pub(super) fn serve(self, views: &Views, configured: watch::Receiver<Arc<Config>>, tasks: &mut Tasks) {
+        let Self { config, socket } = self;
+        let path = config.socket.display().to_string();
+        if config.rules.allow.is_empty() {
+            warn!(code = "no-workload-allowed", "outputs.grpc.allow is empty: every process is refused");
+        }
+        info!(path, "serving workloads on the gRPC socket");
+        let (changed, rules) = watch::channel(Arc::new(config.rules));
+        tasks.essential("gRPC rules", follow_rules(configured, changed, tasks.stop.clone()));
+        let feeds = Feeds::new(views.clone(), rules, tasks.stop.clone());
+        tasks.essential("gRPC feeds", feeds.run());
+        tasks.essential("gRPC", serve_grpc(socket, Routes::default(), tasks.stop.clone()));
+    }
+}
+
+/// Takes over changed rules. A section that is gone lets in nobody.
+async fn follow_rules(
+    mut configured: watch::Receiver<Arc<Config>>,
+    rules: watch::Sender<Arc<AccessRules>>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    while let Some(Ok(())) = stop.run_until_cancelled(configured.changed()).await {
+        let config = configured.borrow_and_update().clone();
+        let new = config.outputs.grpc.as_ref().map(|grpc| grpc.rules.clone()).unwrap_or_default();
+        rules.send_replace(Arc::new(new));
+    }
+    stop.cancelled().await;
+    Ok(())
+}

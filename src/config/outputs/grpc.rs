@@ -1,0 +1,74 @@
+//! `[outputs.grpc]`: the socket at which workloads ask for bundles.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::config::check::socket_path;
+use crate::config::section::Section;
+use crate::grpc::access::{AccessRule, AccessRules};
+use crate::spiffe::trust_domain::TrustDomain;
+
+/// The gRPC listener and its services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GrpcConfig {
+    /// A Unix socket, mode 0666.
+    pub(crate) socket: PathBuf,
+    /// Whether the Workload API is served.
+    pub(crate) workload_api: bool,
+    /// Who may see what; counts without a restart.
+    pub(crate) rules: AccessRules,
+}
+
+/// Reads the section; `None` if it is off or wrong. `taken` are the sockets of other listeners.
+pub(super) fn grpc(section: &Section<'_>, taken: &[&Path]) -> Option<GrpcConfig> {
+    if !section.is_configured() {
+        return None;
+    }
+    section.required("socket", "the path of a Unix socket such as \"/run/comity/workload.sock\"");
+    let socket = socket_path(section);
+    if socket.as_deref().is_some_and(|socket| taken.contains(&socket)) {
+        section.refuse("socket", "is the socket of another listener; each has its own");
+    }
+    let workload_api = section.boolean("workload_api");
+    if workload_api == Some(false) {
+        section.refuse("workload_api", "is false, so the socket would have nothing to serve");
+    }
+    let allow: Vec<_> = section.sections("allow").iter().map(rule).collect();
+    let shared_authorities = section.boolean("shared_authorities");
+    let rules =
+        AccessRules { allow: allow.into_iter().collect::<Option<_>>()?, shared_authorities: shared_authorities? };
+    Some(GrpcConfig { socket: socket?, workload_api: workload_api?, rules })
+}
+
+fn rule(section: &Section<'_>) -> Option<AccessRule> {
+    if !section.has("uid") && !section.has("gid") {
+        section.refuse("uid", "required: the number of a user, or gid for that of a group");
+        return None;
+    }
+    let trust_domains =
+        section.list("trust_domains", "trust domains such as [\"bank-b.example\"]", str::parse::<TrustDomain>);
+    let trust_domains = section.has("trust_domains").then(|| trust_domains.map(BTreeSet::from_iter));
+    Some(AccessRule {
+        uid: number(section, "uid")?,
+        gid: number(section, "gid")?,
+        trust_domains: trust_domains.map_or(Some(None), |named| named.map(Some))?,
+    })
+}
+
+/// Of a user or a group; the outer `None` is a mistake.
+fn number(section: &Section<'_>, name: &str) -> Option<Option<u32>> {
+    if !section.has(name) {
+        return Some(None);
+    }
+    let number = section.integer(name, 0..=HIGHEST)?;
+    if number == NOBODY {
+        section.refuse(name, "65534 is whoever has no number on this machine, such as all users of some container");
+        return None;
+    }
+    u32::try_from(number).ok().map(Some)
+}
+
+/// 4294967295 stands for "none" in system calls.
+const HIGHEST: u64 = 4_294_967_294;
+/// The kernel shows users of another user namespace as this one (user_namespaces(7)).
+const NOBODY: u64 = 65_534;
