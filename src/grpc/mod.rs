@@ -5,3 +5,4 @@ mod connection;
 pub(crate) mod feed;
 pub(crate) mod listener;
 mod places;
+pub(crate) mod sds;
