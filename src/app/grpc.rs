@@ -13,6 +13,8 @@ use crate::files::unix_socket::{Purpose, UnixSocket};
 use crate::grpc::access::AccessRules;
 use crate::grpc::feed::Feeds;
 use crate::grpc::listener::serve_grpc;
+use crate::grpc::sds::SecretDiscovery;
+use crate::outputs::progress::Outputs;
 use crate::outputs::view::Views;
 
 use super::Tasks;
@@ -29,7 +31,13 @@ impl Grpc {
         Ok(Self { config: config.clone(), socket: UnixSocket::bind(&config.socket, Purpose::Workloads)? })
     }
 
-    pub(super) fn serve(self, views: &Views, configured: watch::Receiver<Arc<Config>>, tasks: &mut Tasks) {
+    pub(super) fn serve(
+        self,
+        views: &Views,
+        outputs: &Outputs,
+        configured: watch::Receiver<Arc<Config>>,
+        tasks: &mut Tasks,
+    ) {
         let Self { config, socket } = self;
         let path = config.socket.display().to_string();
         if config.rules.allow.is_empty() {
@@ -39,8 +47,12 @@ impl Grpc {
         let (changed, rules) = watch::channel(Arc::new(config.rules));
         tasks.essential("gRPC rules", follow_rules(configured, changed, tasks.stop.clone()));
         let feeds = Feeds::new(views.clone(), rules, tasks.stop.clone());
-        tasks.essential("gRPC feeds", feeds.run());
-        tasks.essential("gRPC", serve_grpc(socket, Routes::default(), tasks.stop.clone()));
+        tasks.essential("gRPC feeds", feeds.clone().run());
+        let mut routes = Routes::default();
+        if let Some(names) = config.sds {
+            routes = routes.add_service(SecretDiscovery::service(feeds, names, outputs.add("sds", path)));
+        }
+        tasks.essential("gRPC", serve_grpc(socket, routes, tasks.stop.clone()));
     }
 }
 

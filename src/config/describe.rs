@@ -93,10 +93,12 @@ fn authorization(authorization: &AuthorizationConfig) -> String {
 }
 
 fn grpc(grpc: &GrpcConfig) -> String {
-    let socket = grpc.socket.display();
+    let services = [(grpc.workload_api, "Workload API"), (grpc.sds.is_some(), "SDS")];
+    let services: Vec<_> = services.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect();
+    let place = format!("{} at {}", services.join(" and "), grpc.socket.display());
     match grpc.rules.allow.len() {
-        0 => format!("Workload API at {socket}, for nobody: allow is empty"),
-        rules => format!("Workload API at {socket}, for whom one of {rules} rules fits"),
+        0 => format!("{place}, for nobody: allow is empty"),
+        rules => format!("{place}, for whom one of {rules} rules fits"),
     }
 }
 

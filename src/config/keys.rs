@@ -37,7 +37,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         &["socket", "listen", "certificate", "svid", "private_key", "proxies", "path", "allow", "require_hash"],
     ),
     ("log", &["format", "level"]),
-    ("outputs.grpc", &["socket", "workload_api", "shared_authorities"]),
+    ("outputs.grpc", &["socket", "workload_api", "shared_authorities", "sds", "sds_all", "sds_own"]),
     ("outputs.grpc.allow", &["uid", "gid", "trust_domains"]),
     (
         "federation.*",
