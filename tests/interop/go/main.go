@@ -73,6 +73,7 @@ func run(
 		return errors.Join(
 			checkACME(ctx, report, comity, folder, peers, acme),
 			runAgainstComity(ctx, report, comity, folder, peers, proxies),
+			checkSDS(ctx, report, comity, folder, peers, proxies),
 		)
 	}
 }
