@@ -201,9 +201,9 @@ impl Tasks {
         self.set.spawn(async move { (name, task.await) });
     }
 
-    /// One that follows a source of keys until the service stops.
-    fn endless(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        self.essential("source of keys", async move {
+    /// One that goes on until the service stops.
+    fn endless(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.essential(name, async move {
             task.await;
             Ok(())
         });

@@ -147,7 +147,7 @@ fn endpoint_tls(
 ) -> Result<EndpointTls, TlsFileError> {
     let (out, svids) = watch::channel(SvidState::default());
     if let EndpointKeys::WorkloadApi(request) = &endpoint.keys {
-        tasks.endless(request.clone().follow(trust_domain.clone(), out, tasks.stop.clone()));
+        tasks.endless("source of keys", request.clone().follow(trust_domain.clone(), out, tasks.stop.clone()));
     }
     endpoint.serving(trust_domain, svids, clock.clone())
 }

@@ -64,12 +64,15 @@ fn follow_sources(config: &Config, shared: &Arc<Shared>, tasks: &mut Tasks) -> w
     let (domain, stop) = (&config.trust_domain, tasks.stop.clone());
     let documents = Arc::new(Documents(shared.clone()));
     for (place, source) in config.authority_sources.iter().enumerate() {
-        tasks.endless(source.clone().follow(domain.clone(), documents.clone(), report(place), stop.clone()));
+        tasks.endless(
+            "source of keys",
+            source.clone().follow(domain.clone(), documents.clone(), report(place), stop.clone()),
+        );
     }
     if let Some(api) = &config.workload_api {
         let place = config.authority_sources.len();
-        tasks.endless(api.clone().follow_x509(domain.clone(), report(place), stop.clone()));
-        tasks.endless(api.clone().follow_jwt(domain.clone(), report(place + 1), stop));
+        tasks.endless("source of keys", api.clone().follow_x509(domain.clone(), report(place), stop.clone()));
+        tasks.endless("source of keys", api.clone().follow_jwt(domain.clone(), report(place + 1), stop));
     }
     board.subscribe()
 }

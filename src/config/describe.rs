@@ -12,8 +12,7 @@ use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::{
-    AuthorizationConfig, AuthorizationTransport, Config, EndpointConfig, EndpointKeys, GrpcConfig, MutualTlsConfig,
-    policy,
+    AuthorizationConfig, AuthorizationTransport, Config, EndpointConfig, EndpointKeys, MutualTlsConfig, policy,
 };
 
 /// What `comity config check` prints: the values in force, and what is wrong with the files of keys and
@@ -33,7 +32,7 @@ pub(crate) fn describe(config: &Config) -> String {
     lines.extend(config.workload_api.iter().map(|api| ("source", format!("own bundle at {api}, as it streams"))));
     lines.extend(config.endpoints.iter().map(|one| ("endpoint", endpoint(one, &config.trust_domain))));
     lines.extend(config.authorization.iter().map(|one| ("authorization", authorization(one))));
-    lines.extend(config.outputs.grpc.iter().map(|one| ("output", grpc(one))));
+    lines.extend(config.outputs.described().into_iter().map(|output| ("output", output)));
     lines.extend(config.relationships.iter().map(|one| ("federation", relationship(one))));
     lines.into_iter().fold(String::from("the configuration is valid\n"), |mut out, (name, value)| {
         writeln!(out, "  {name:14}{value}").expect("a string takes everything");
@@ -89,16 +88,6 @@ fn authorization(authorization: &AuthorizationConfig) -> String {
     match authorization.rules.allow.as_slice() {
         [] => format!("{place}, lets in nobody: allow is empty"),
         allow => format!("{place}, lets in {}", allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
-    }
-}
-
-fn grpc(grpc: &GrpcConfig) -> String {
-    let services = [(grpc.workload_api, "Workload API"), (grpc.sds.is_some(), "SDS")];
-    let services: Vec<_> = services.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect();
-    let place = format!("{} at {}", services.join(" and "), grpc.socket.display());
-    match grpc.rules.allow.len() {
-        0 => format!("{place}, for nobody: allow is empty"),
-        rules => format!("{place}, for whom one of {rules} rules fits"),
     }
 }
 

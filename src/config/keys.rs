@@ -36,6 +36,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         "authorization",
         &["socket", "listen", "certificate", "svid", "private_key", "proxies", "path", "allow", "require_hash"],
     ),
+    ("outputs.files", &["folder", "trust_domains", "shared_authorities", "mode", "command"]),
     ("log", &["format", "level"]),
     ("outputs.grpc", &["socket", "workload_api", "shared_authorities", "sds", "sds_all", "sds_own"]),
     ("outputs.grpc.allow", &["uid", "gid", "trust_domains"]),

@@ -59,22 +59,22 @@ async fn each_change_is_delivered_once_and_a_failure_tried_again() {
     let stop = CancellationToken::new();
     let end = export(place.clone(), view_now, progress.clone(), stop.clone());
     let seen = || std::mem::take(&mut *place.seen.lock().unwrap());
-    let second = || tokio::time::sleep(Duration::from_secs(1));
+    let a_while = || tokio::time::sleep(Duration::from_millis(1_500));
     let script = async {
         tokio::task::yield_now().await;
         assert_eq!((seen(), progress.status().pushes), (vec![1], 1));
         views.send_replace(view(2, []));
-        second().await;
+        a_while().await;
         let status = progress.status();
         assert_eq!((seen(), status.pushes, status.generation), (vec![], 1, Some(2)), "nothing new for it");
         *place.failures.lock().unwrap() = 2;
         views.send_replace(view(3, [FIXTURES[1].x509()]));
-        second().await;
+        a_while().await;
         let status = progress.status();
-        assert_eq!((status.generation, status.failures), (Some(2), 2), "after none and after a second");
+        assert_eq!((status.generation, status.failures), (Some(2), 2), "at once and after a second");
         assert_eq!(status.last_error.map(|error| error.code).as_deref(), Some("disk-full"));
         views.send_replace(view(4, [FIXTURES[2].x509()]));
-        second().await;
+        a_while().await;
         let status = progress.status();
         assert_eq!((seen(), status.generation, status.pushes), (vec![3, 3, 4], Some(4), 2), "the newest counts");
         assert_eq!((status.last_error, status.failures), (None, 2));

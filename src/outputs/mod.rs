@@ -1,5 +1,6 @@
 //! What outputs share: which of the accepted bundles each may show, and how far each has come.
 
+pub(crate) mod nobody;
 pub(crate) mod progress;
 pub(crate) mod selection;
 pub(crate) mod view;

@@ -28,10 +28,35 @@ pub(crate) struct Selection {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selected {
     pub(crate) bundles: BTreeMap<TrustDomain, Arc<Bundle>>,
-    /// Why domains of the snapshot are missing, or some of their keys, in codes.
-    pub(crate) lacking: BTreeMap<TrustDomain, &'static str>,
+    /// Why domains of the snapshot are missing, or some of their keys.
+    pub(crate) lacking: BTreeMap<TrustDomain, Lack>,
     /// First second in which one of these bundles may have lapsed by time alone.
     pub(crate) until: Option<Timestamp>,
+}
+
+/// Why an output doesn't show a domain, or all of its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// Its bundle is too old.
+    Stale,
+    /// The relationship's last day has passed.
+    Over,
+    /// It revoked everything.
+    Revoked,
+    /// Keys are other domains' too.
+    Shared,
+}
+
+impl Lack {
+    /// Stable identifier; see docs/problems.md.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::Stale => "bundle-stale",
+            Self::Over => "policy-not-after",
+            Self::Revoked => "domain-revoked",
+            Self::Shared => "shared-authority-not-shown",
+        }
+    }
 }
 
 impl Selection {
@@ -46,18 +71,18 @@ impl Selection {
                 selected.until = ends(trust).chain(selected.until).min();
                 selected.bundles.insert(name.clone(), bundle);
             }
-            selected.lacking.extend(lacking.map(|code| (name.clone(), code)));
+            selected.lacking.extend(lacking.map(|lack| (name.clone(), lack)));
         }
         selected
     }
 
     /// The bundle to show, if any, and what is missing in comparison with the snapshot.
-    fn shown(&self, trust: &DomainTrust, is_own: bool, at: Timestamp) -> (Option<Arc<Bundle>>, Option<&'static str>) {
+    fn shown(&self, trust: &DomainTrust, is_own: bool, at: Timestamp) -> (Option<Arc<Bundle>>, Option<Lack>) {
         let (policy, bundle) = (trust.policy(), trust.bundle());
         match () {
-            () if trust.is_stale(at.into()) => return (None, Some("bundle-stale")),
-            () if policy.not_after.is_some_and(|last| last < at.into()) => return (None, Some("policy-not-after")),
-            () if bundle.authorities().is_empty() && !is_own => return (None, Some("domain-revoked")),
+            () if trust.is_stale(at.into()) => return (None, Some(Lack::Stale)),
+            () if policy.not_after.is_some_and(|last| last < at.into()) => return (None, Some(Lack::Over)),
+            () if bundle.authorities().is_empty() && !is_own => return (None, Some(Lack::Revoked)),
             () => {}
         }
         let hides = |authority: &Authority| self.hides(authority, policy);
@@ -67,7 +92,7 @@ impl Selection {
         let withholds = bundle.authorities().iter().any(|authority| self.withholds(authority, policy));
         let shown = bundle.retain(|authority| !hides(authority));
         let shown = Some(shown).filter(|shown| is_own || !shown.authorities().is_empty());
-        (shown.map(Arc::new), withholds.then_some("shared-authority-not-shown"))
+        (shown.map(Arc::new), withholds.then_some(Lack::Shared))
     }
 
     fn hides(&self, authority: &Authority, policy: &Policy) -> bool {
@@ -121,7 +146,7 @@ mod tests {
             assert_eq!(authorities.count(SvidType::WitSvid), 0, "{name}");
             format!("{name} {}+{}", authorities.count(SvidType::X509Svid), authorities.count(SvidType::JwtSvid))
         };
-        let lacking = selected.lacking.iter().map(|(name, code)| format!("{name} {code}"));
+        let lacking = selected.lacking.iter().map(|(name, lack)| format!("{name} {}", lack.code()));
         (selected.bundles.iter().map(count).collect(), lacking.collect())
     }
 

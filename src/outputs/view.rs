@@ -1,12 +1,16 @@
 //! Following the trust snapshot on behalf of an output.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::federation::clock::Clock;
+use crate::federation::timestamp::Timestamp;
 use crate::federation::trust_feed::{Generation, TrustFeed};
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -25,6 +29,15 @@ pub(crate) struct View {
 impl View {
     pub(crate) fn shows_the_same(&self, other: &Self) -> bool {
         self.selected.bundles == other.selected.bundles
+    }
+
+    /// Logs what is missing since then.
+    fn tell_lacking(&self, before: &Self) {
+        for (trust_domain, lack) in &self.selected.lacking {
+            if before.selected.lacking.get(trust_domain) != Some(lack) {
+                warn!(%trust_domain, code = lack.code(), "outputs don't show this domain, or not all of its keys");
+            }
+        }
     }
 
     /// Our own bundle, if the selection has it and there is one.
@@ -54,22 +67,32 @@ impl Views {
     /// nothing for them, so that they can tell how far they are.
     pub(crate) async fn follow(&self, selection: Selection, out: watch::Sender<Arc<View>>, stop: CancellationToken) {
         let mut generations = self.feed.subscribe();
+        let mut number = None;
         loop {
             generations.mark_unchanged();
-            let view = self.look(&selection);
-            let wait =
-                view.selected.until.map_or(LONGEST_WAIT, |until| until.since(self.clock.now()).min(LONGEST_WAIT));
-            out.send_replace(Arc::new(view));
+            let mut view = self.look(&selection);
+            if number.replace(view.generation.number) == Some(view.generation.number) {
+                // Time alone has brought this.
+                view.generation.since = Instant::now();
+            }
+            let until = view.selected.until;
+            let before = out.send_replace(Arc::new(view));
+            out.borrow().tell_lacking(&before);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait.max(SHORTEST_WAIT)) => {}
+                () = self.has_come(until) => {}
                 changed = generations.changed() => if changed.is_err() { return },
             }
         }
     }
+
+    /// Looks at the wall clock itself, which may jump.
+    async fn has_come(&self, until: Option<Timestamp>) {
+        let Some(until) = until else { return pending().await };
+        while self.clock.now() < until {
+            tokio::time::sleep(TICK).await;
+        }
+    }
 }
 
-/// A look at least this often: the wall clock may jump.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// Timers and the wall clock round differently.
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_secs(1);

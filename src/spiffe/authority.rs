@@ -4,9 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-#[cfg(feature = "server")]
 use base64::Engine as _;
-#[cfg(feature = "server")]
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use x509_parser::certificate::X509Certificate;
@@ -215,19 +213,18 @@ impl X509Authority {
         Ok(Self { der: der.into(), facts: Arc::new(facts) })
     }
 
-    /// The certificate as it was published.
-    pub fn der(&self) -> &[u8] {
-        &self.der
-    }
-
-    /// The same as PEM (RFC 7468), in lines of 64 characters.
-    #[cfg(feature = "server")]
-    pub(crate) fn to_pem(&self) -> String {
+    /// The certificate in PEM (RFC 7468 §5), in lines of 64 characters.
+    pub fn to_pem(&self) -> String {
         let mut text = STANDARD.encode(self.der());
         for end in (64..text.len()).step_by(64).rev() {
             text.insert(end, '\n');
         }
         format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    }
+
+    /// The certificate as it was published.
+    pub fn der(&self) -> &[u8] {
+        &self.der
     }
 
     /// SHA-256 of the DER.

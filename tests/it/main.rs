@@ -19,6 +19,7 @@ mod documents;
 mod endpoint;
 mod endurance;
 mod examples;
+mod files_output;
 mod health;
 mod history;
 mod hostile;

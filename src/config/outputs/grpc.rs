@@ -22,6 +22,19 @@ pub(crate) struct GrpcConfig {
     pub(crate) rules: AccessRules,
 }
 
+impl GrpcConfig {
+    /// In a line, for people.
+    pub(super) fn described(&self) -> String {
+        let services = [(self.workload_api, "Workload API"), (self.sds.is_some(), "SDS")];
+        let services: Vec<_> = services.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect();
+        let place = format!("{} at {}", services.join(" and "), self.socket.display());
+        match self.rules.allow.len() {
+            0 => format!("{place}, for nobody: allow is empty"),
+            rules => format!("{place}, for whom one of {rules} rules fits"),
+        }
+    }
+}
+
 /// Reads the section; `None` if it is off or wrong. `taken` are the sockets of other listeners.
 pub(super) fn grpc(section: &Section<'_>, taken: &[&Path]) -> Option<GrpcConfig> {
     if !section.is_configured() {

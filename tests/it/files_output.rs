@@ -1,0 +1,119 @@
+//! Bundles as files, as their readers find them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::partner::{Partner, Relationship};
+use crate::service::Service;
+use crate::support::answer::Answer;
+use crate::support::ca::Ca;
+
+/// A folder for bundles, and the section that names it.
+fn folder(service: &Service, more: &str) -> (PathBuf, String) {
+    let folder = service.path("bundles");
+    fs::create_dir(&folder).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    (folder, format!("[[outputs.files]]\nfolder = \"{{folder}}/bundles\"\n{more}"))
+}
+
+async fn started<const N: usize>(relationships: [Relationship; N], more: &str) -> (Service, PathBuf) {
+    let mut service = Service::new("a.example");
+    let (folder, section) = folder(&service, more);
+    service.configure_with(relationships, &section);
+    service.start().await.unwrap();
+    (service, folder)
+}
+
+/// Waits until the manifest is such.
+async fn becomes(folder: &std::path::Path, such: impl Fn(&Value) -> bool) -> Value {
+    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let manifest = fs::read(folder.join("manifest.json")).unwrap_or_default();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap_or_default();
+        if such(&manifest) {
+            return manifest;
+        }
+        assert!(tokio::time::Instant::now() < patience, "the manifest stays at {manifest:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn rel_06_files_follow_rotation_lapse_return_and_end_of_trust() {
+    let (old, new) = (Ca::of("b.example"), Ca::of("b.example"));
+    let b = Partner::publishing("b.example", 1, &[&old]).await;
+    let short = b.relationship().with("maximum_staleness", "2h");
+    let (mut service, folder) = started([short.clone()], "").await;
+    let names = |manifest: &Value| manifest["trust_domains"].as_object().map_or(0, serde_json::Map::len);
+    let pem = || fs::read_to_string(folder.join("b.example.trust-bundle.pem")).unwrap_or_default();
+    let of_b = |manifest: &Value| manifest["trust_domains"]["b.example"]["sequence"].clone();
+    becomes(&folder, |manifest| of_b(manifest) == 1).await;
+    assert_eq!(pem(), old.pem());
+    b.publishes(2, &[&new]);
+    service.refresh("b.example").await;
+    becomes(&folder, |manifest| of_b(manifest) == 2).await;
+    assert_eq!(pem(), new.pem(), "the removed key is gone");
+
+    service.stop().await;
+    let generation = fs::read_link(folder.join("..data")).unwrap();
+    service.start().await.unwrap();
+    let status = service.get("/v1/status").await;
+    assert_eq!(fs::read_link(folder.join("..data")).unwrap(), generation, "a restart changes nothing: {status:#}");
+
+    b.peer.answer(Answer::status(503, ""));
+    service.advance(Duration::from_secs(7_201));
+    let manifest = becomes(&folder, |manifest| names(manifest) == 1).await;
+    assert_eq!(manifest["lacking"], json!({"b.example": "bundle-stale"}));
+    assert_eq!(pem(), "");
+    b.publishes(2, &[&new]);
+    service.refresh("b.example").await;
+    becomes(&folder, |manifest| names(manifest) == 2).await;
+    assert_eq!(pem(), new.pem(), "trusted again");
+
+    service.configure_with([], "[[outputs.files]]\nfolder = \"{folder}/bundles\"\n");
+    becomes(&folder, |manifest| names(manifest) == 1).await;
+    assert!(!folder.join("b.example.jwks.json").exists());
+}
+
+#[tokio::test]
+async fn an_output_that_fails_says_so_and_others_go_on() {
+    let ca = Ca::of("b.example");
+    let b = Partner::publishing("b.example", 1, &[&ca]).await;
+    let more = "trust_domains = [\"b.example\"]\n[[outputs.files]]\nfolder = \"{folder}/missing\"\n";
+    let (service, folder) = started([b.relationship()], more).await;
+    let manifest = becomes(&folder, |manifest| manifest["trust_domains"]["b.example"]["sequence"] == 1).await;
+    assert_eq!(manifest["trust_domains"].as_object().unwrap().len(), 1, "ours was not asked for");
+    let status = service.get("/v1/status").await;
+    let outputs = status["outputs"].as_array().unwrap();
+    assert_eq!(outputs[0]["kind"], "files");
+    assert_eq!((&outputs[0]["generation"], &outputs[0]["last_error"]), (&status["snapshot_generation"], &json!(null)));
+    assert_eq!(
+        (&outputs[1]["generation"], &outputs[1]["last_error"]["code"]),
+        (&json!(null), &json!("file-unreadable"))
+    );
+    let (_, metrics) = service.operations("/metrics").await;
+    let failing =
+        |name: &str| format!("comity_output_failing{{output=\"files\",target=\"{}\"}}", service.path(name).display());
+    assert!(metrics.contains(&format!("{} 0\n", failing("bundles"))), "{metrics}");
+    assert!(metrics.contains(&format!("{} 1\n", failing("missing"))), "{metrics}");
+}
+
+#[tokio::test]
+async fn mistakes_in_an_output_are_told() {
+    for (section, code) in [
+        ("[[outputs.files]]\nmode = \"0644\"\n", "config-rejected"),
+        ("[[outputs.files]]\nfolder = \"x\"\nmode = \"0666\"\n", "config-rejected"),
+        ("[[outputs.files]]\nfolder = \"x\"\ncommand = [\"reload\"]\n", "config-rejected"),
+        ("[[outputs.files]]\nfolder = \"x\"\ntrust_domains = []\n", "config-rejected"),
+        ("[[outputs.files]]\nfolder = \"x\"\n[[outputs.files]]\nfolder = \"x\"\n", "config-rejected"),
+        ("[outputs.fles]\nfolder = \"x\"\n", "config-rejected"),
+    ] {
+        let mut service = Service::new("a.example");
+        service.configure_with([], section);
+        assert_eq!(service.start().await.unwrap_err().code(), code, "{section}");
+    }
+}
