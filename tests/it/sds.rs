@@ -30,7 +30,7 @@ use crate::support::ca::Ca;
 type Client = SecretDiscoveryServiceClient<Channel>;
 
 const B: &str = "spiffe://b.example";
-const NOBODY: &str = "!nobody 1";
+const NOBODY: &str = "nobody.invalid 1";
 
 /// `[outputs.grpc]` with one rule for the user of this test; `more` is added to the rule.
 fn section(socket: &str, more: &str) -> String {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use envoy_types::pb::envoy::service::discovery::v3 as discovery;
 
 use super::dialogue::{Dialogue, Exchange, Heard, Refusal, WILDCARD, check};
-use super::secrets::{Secrets, nobody, type_url};
+use super::secrets::{Secrets, emptied, type_url};
 
 /// A stream of `DeltaSecrets`.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Dialogue for Delta {
         let (mut resources, mut removed) = (Vec::new(), Vec::new());
         for name in self.wanted(secrets) {
             let is_held = self.held.contains_key(&name);
-            let Some(found) = secrets.secret(&name).or_else(|| is_held.then(|| nobody(&name))) else {
+            let Some(found) = secrets.secret(&name).or_else(|| is_held.then(|| emptied(&name))) else {
                 if self.missing.insert(name.clone()) {
                     removed.push(name);
                 }

@@ -2,7 +2,6 @@
 
 mod delta;
 mod dialogue;
-mod nobody;
 pub(crate) mod secrets;
 mod state_of_the_world;
 mod talk;

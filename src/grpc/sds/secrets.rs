@@ -11,13 +11,12 @@ use prost::Name as _;
 use tls::secret::Type;
 use tls::spiffe_cert_validator_config::TrustDomain as ValidatedDomain;
 
+use crate::outputs::nobody::nobody;
 use crate::outputs::view::View;
 use crate::spiffe::authority::{SvidType, X509Authority};
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
-
-use super::nobody;
 
 /// Names of the Secrets that are not of a single domain; `spiffe://td` is that of the domain `td` (SDS-01).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,21 +92,19 @@ impl Secrets {
 }
 
 /// A Secret of this name that trusts nobody.
-pub(super) fn nobody(name: &str) -> Arc<Resource> {
+pub(super) fn emptied(name: &str) -> Arc<Resource> {
     Arc::new(resource(name, domains([])))
 }
 
 /// Each domain with its authorities under its bare name, sorted (SDS-05); those without one are left out, since Envoy
 /// would refuse the whole (SDS-07).
 fn domains<'a>(bundles: impl IntoIterator<Item = (&'a TrustDomain, &'a Bundle)>) -> Vec<ValidatedDomain> {
-    let with_authorities = bundles.into_iter().filter(|(_, bundle)| has_x509(bundle));
-    let mut domains: Vec<_> = with_authorities
-        .map(|(name, bundle)| domain(name.as_str(), bundle.authorities().x509().map(X509Authority::to_pem).collect()))
-        .collect();
-    if domains.is_empty() {
-        domains.push(domain(nobody::NAME, nobody::AUTHORITY.clone()));
+    let mut with_authorities: Vec<_> = bundles.into_iter().filter(|(_, bundle)| has_x509(bundle)).collect();
+    if with_authorities.is_empty() {
+        with_authorities.push((nobody().trust_domain(), nobody()));
     }
-    domains
+    let pem = |bundle: &Bundle| bundle.authorities().x509().map(X509Authority::to_pem).collect();
+    with_authorities.into_iter().map(|(name, bundle)| domain(name.as_str(), pem(bundle))).collect()
 }
 
 fn has_x509(bundle: &Bundle) -> bool {
@@ -149,7 +146,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::federation::trust_feed::Generation;
-    use crate::outputs::selection::Selected;
+    use crate::outputs::selection::{Lack, Selected};
     use crate::spiffe::authority::Authority;
     use crate::spiffe::fixtures::FIXTURES;
 
@@ -159,7 +156,7 @@ pub(super) mod tests {
             let domain: TrustDomain = name.parse().unwrap();
             (domain.clone(), Arc::new(Bundle::new(domain, keys.into_iter().collect(), Some(1), None)))
         });
-        let lacking = [("stale.example".parse().unwrap(), "bundle-stale")].into();
+        let lacking = [("stale.example".parse().unwrap(), Lack::Stale)].into();
         Arc::new(View {
             trust_domain: "own.example".parse().unwrap(),
             selected: Selected { bundles: bundles.collect(), lacking, until: None },
@@ -197,7 +194,7 @@ pub(super) mod tests {
         ]);
         let own = ("own.example".to_owned(), 1);
         let z = ("z.example".to_owned(), 2);
-        let nobody = ("!nobody".to_owned(), 1);
+        let nobody = ("nobody.invalid".to_owned(), 1);
         for (name, expected) in [
             ("ALL", vec![own.clone(), z.clone()]),
             ("ROOTCA", vec![own.clone()]),
@@ -228,13 +225,10 @@ pub(super) mod tests {
         ] {
             for asked in ["ALL", "ROOTCA", "spiffe://own.example"] {
                 let resource = secrets.secret(asked).unwrap();
-                assert_eq!(contents(&resource.secret), (asked.into(), vec![("!nobody".into(), 1)]), "{name}");
-                assert_eq!(*resource, *nobody(asked));
+                assert_eq!(contents(&resource.secret), (asked.into(), vec![("nobody.invalid".into(), 1)]), "{name}");
+                assert_eq!(*resource, *emptied(asked));
             }
         }
-        assert!("!nobody".parse::<TrustDomain>().is_err());
-        let (_, pem) = x509_parser::pem::parse_x509_pem(nobody::AUTHORITY.as_bytes()).unwrap();
-        X509Authority::from_der(&pem.contents).unwrap();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{DiscoveryRequest, Discovery
 use crate::spiffe::public_key::Fingerprint;
 
 use super::dialogue::{Dialogue, Exchange, Heard, Refusal, WILDCARD, check};
-use super::secrets::{Resource, Secrets, nobody, type_url};
+use super::secrets::{Resource, Secrets, emptied, type_url};
 
 /// A stream of `StreamSecrets`.
 #[derive(Default)]
@@ -105,7 +105,7 @@ impl StateOfTheWorld {
         if wanted.everything {
             names.extend(secrets.every().chain(self.held.iter().cloned()));
         }
-        Some(names.iter().map(|name| secrets.secret(name).unwrap_or_else(|| nobody(name))).collect())
+        Some(names.iter().map(|name| secrets.secret(name).unwrap_or_else(|| emptied(name))).collect())
     }
 }
 

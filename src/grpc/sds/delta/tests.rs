@@ -84,7 +84,11 @@ fn no_names_are_everything_and_what_comes_later_too() {
     assert_eq!(first, ["ALL: own.example", "ROOTCA: own.example", "spiffe://own.example: own.example"]);
     let two = secrets(2, [("own.example", key(1)), ("b.example", key(2))]);
     assert_eq!(shown(dialogue.say(&two).as_ref()), ["ALL: b.example own.example", "spiffe://b.example: b.example"]);
-    assert_eq!(shown(dialogue.say(&one).as_ref()), ["ALL: own.example", "spiffe://b.example: !nobody"], "sds_07");
+    assert_eq!(
+        shown(dialogue.say(&one).as_ref()),
+        ["ALL: own.example", "spiffe://b.example: nobody.invalid"],
+        "sds_07"
+    );
     assert!(says(&mut dialogue, unsubscribes(&["*"], ""), &two).is_empty());
 }
 
@@ -94,7 +98,7 @@ fn what_the_client_has_is_not_sent_again_after_a_reconnect() {
     let held = [(OWN, secrets.secret(OWN).unwrap().version.clone()), (B, "old".into()), ("gone", "old".into())];
     let initial_resource_versions = held.into_iter().map(|(name, version)| (name.to_owned(), version)).collect();
     let request = DeltaDiscoveryRequest { initial_resource_versions, ..subscribes(&[OWN, B, "gone"], "") };
-    let expected = ["gone: !nobody", "spiffe://b.example: b.example"];
+    let expected = ["gone: nobody.invalid", "spiffe://b.example: b.example"];
     assert_eq!(says(&mut Delta::default(), request, &secrets), expected, "sds_07: what is gone is emptied");
 }
 

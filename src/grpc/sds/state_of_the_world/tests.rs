@@ -61,7 +61,7 @@ fn sds_02_03_all_that_is_named_is_served_and_no_names_are_everything() {
                 "ROOTCA: own.example",
                 "spiffe://b.example: b.example",
                 "spiffe://own.example: own.example",
-                "spiffe://stale.example: !nobody",
+                "spiffe://stale.example: nobody.invalid",
             ],
         ),
     ] {
@@ -145,12 +145,12 @@ fn sds_07_what_a_client_holds_is_emptied_and_never_left_behind() {
     for names in [&["spiffe://b.example", "ROOTCA"][..], &[]] {
         let (mut dialogue, _) = begun(names, &both);
         let response = dialogue.say(&gone).unwrap();
-        assert!(shown(&response).contains(&"spiffe://b.example: !nobody".into()), "{names:?}: {response:?}");
+        assert!(shown(&response).contains(&"spiffe://b.example: nobody.invalid".into()), "{names:?}: {response:?}");
     }
     let again = DiscoveryRequest { version_info: "from before".into(), ..asks(&["spiffe://b.example"], "") };
     let mut dialogue = StateOfTheWorld::default();
     dialogue.hear(again, &gone).unwrap();
-    assert_eq!(shown(&dialogue.say(&gone).unwrap()), ["spiffe://b.example: !nobody"], "after a reconnect");
+    assert_eq!(shown(&dialogue.say(&gone).unwrap()), ["spiffe://b.example: nobody.invalid"], "after a reconnect");
 }
 
 #[test]
