@@ -124,7 +124,7 @@ impl App {
         let progress = Outputs::new(clock.clone());
         outputs::start(&configured_now.borrow().outputs, &views, &progress, &mut tasks);
         if let Some(grpc) = grpc {
-            grpc.serve(&views, &progress, configured_now.clone(), &mut tasks);
+            grpc.serve(&federation, &views, &progress, configured_now.clone(), &mut tasks);
         }
         listeners.serve(&federation, &publisher, progress, configured_now.clone(), &mut tasks);
         tasks.essential("pollers", async move {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tracing::{info, warn};
 
 use crate::config::{Config, GrpcConfig};
+use crate::federation::Federation;
 use crate::files::unix_socket::{Purpose, UnixSocket};
 use crate::grpc::access::AccessRules;
 use crate::grpc::feed::Feeds;
 use crate::grpc::listener::serve_grpc;
 use crate::grpc::sds::SecretDiscovery;
+use crate::grpc::services::Services;
+use crate::grpc::workload::WorkloadApi;
 use crate::outputs::progress::Outputs;
 use crate::outputs::view::Views;
 
@@ -33,26 +35,29 @@ impl Grpc {
 
     pub(super) fn serve(
         self,
+        federation: &Federation,
         views: &Views,
         outputs: &Outputs,
         configured: watch::Receiver<Arc<Config>>,
         tasks: &mut Tasks,
     ) {
         let Self { config, socket } = self;
-        let path = config.socket.display().to_string();
+        let socket_path = config.socket.display().to_string();
         if config.rules.allow.is_empty() {
             warn!(code = "no-workload-allowed", "outputs.grpc.allow is empty: every process is refused");
         }
-        info!(path, "serving workloads on the gRPC socket");
+        info!(socket = socket_path, "serving workloads on the gRPC socket");
         let (changed, rules) = watch::channel(Arc::new(config.rules));
         tasks.essential("gRPC rules", follow_rules(configured, changed, tasks.stop.clone()));
         let feeds = Feeds::new(views.clone(), rules, tasks.stop.clone());
         tasks.essential("gRPC feeds", feeds.clone().run());
-        let mut routes = Routes::default();
-        if let Some(names) = config.sds {
-            routes = routes.add_service(SecretDiscovery::service(feeds, names, outputs.add("sds", path)));
-        }
-        tasks.essential("gRPC", serve_grpc(socket, routes, tasks.stop.clone()));
+        let workload_api = || {
+            let progress = outputs.add("workload_api", socket_path.clone());
+            WorkloadApi::new(feeds.clone(), federation.verifier().clone(), views.clock.clone(), progress)
+        };
+        let sds = |names| SecretDiscovery::new(feeds.clone(), names, outputs.add("sds", socket_path.clone()));
+        let services = Services { workload_api: config.workload_api.then(workload_api), sds: config.sds.map(sds) };
+        tasks.essential("gRPC", serve_grpc(socket, services, tasks.stop.clone()));
     }
 }
 

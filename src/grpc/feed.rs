@@ -12,6 +12,7 @@ use crate::outputs::selection::Selection;
 use crate::outputs::view::{View, Views};
 
 use super::access::{AccessRules, Caller};
+use super::workload::rendered::Rendered;
 
 /// All feeds of a listener, one for each distinct selection that somebody follows.
 pub(crate) struct Feeds {
@@ -30,6 +31,8 @@ struct Open {
 /// One selection, followed for as long as somebody holds it.
 pub(crate) struct Feed {
     pub(crate) selection: Selection,
+    /// What was last made of a view, for all who hold the feed.
+    pub(super) rendered: Mutex<Option<Rendered>>,
     views: watch::Receiver<Arc<View>>,
     _follower: DropGuard,
 }
@@ -91,7 +94,12 @@ impl Feeds {
         while open.followers.try_join_next().is_some() {}
         let follower = self.stop.child_token();
         let (out, views) = watch::channel(Arc::new(self.views.look(&selection)));
-        let feed = Feed { selection: selection.clone(), views, _follower: follower.clone().drop_guard() };
+        let feed = Feed {
+            selection: selection.clone(),
+            rendered: Mutex::default(),
+            views,
+            _follower: follower.clone().drop_guard(),
+        };
         let feed = Arc::new(feed);
         open.feeds.insert(selection.clone(), Arc::downgrade(&feed));
         let views = self.views.clone();
@@ -114,6 +122,13 @@ impl Subscription {
     /// What callers with the same rights share.
     pub(crate) fn feed(&self) -> &Arc<Feed> {
         &self.feed
+    }
+
+    /// What is left to a caller that may see nothing any longer.
+    pub(crate) fn own_alone(&self) -> View {
+        let views = &self.feeds.views;
+        let trust_domains = Some(std::iter::once(views.trust_domain.clone()).collect());
+        views.look(&Selection { trust_domains, shared_authorities: false })
     }
 
     /// Waits for the next generation, or for rules that change what the caller may see.

@@ -10,7 +10,6 @@ use futures_util::{Stream, stream};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::{debug, warn};
 
@@ -19,11 +18,12 @@ use crate::files::unix_socket::UnixSocket;
 use super::access::Caller;
 use super::connection::Connection;
 use super::places::{Place, Places};
+use super::services::Services;
 
 /// Serves until `stop`; streams that end by then have [`DRAIN`] to say so, then all connections are cut.
 ///
 /// Each request's extensions have the [`Caller`]. There is no TCP and no TLS: the kernel says who asks (WL-02, WL-03).
-pub(crate) async fn serve_grpc(socket: UnixSocket, routes: Routes, stop: CancellationToken) -> io::Result<()> {
+pub(crate) async fn serve_grpc(socket: UnixSocket, services: Services, stop: CancellationToken) -> io::Result<()> {
     let listener = socket.listener()?;
     listener.set_nonblocking(true)?;
     let cut = CancellationToken::new();
@@ -36,7 +36,7 @@ pub(crate) async fn serve_grpc(socket: UnixSocket, routes: Routes, stop: Cancell
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG))
         .http2_max_header_list_size(HEADER_BYTES)
-        .add_routes(routes)
+        .add_routes(services.routes())
         .serve_with_incoming_shutdown(accepted, stop.cancelled());
     let mut server = pin!(server);
     let ended = tokio::select! {

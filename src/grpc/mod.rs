@@ -6,3 +6,5 @@ pub(crate) mod feed;
 pub(crate) mod listener;
 mod places;
 pub(crate) mod sds;
+pub(crate) mod services;
+pub(crate) mod workload;

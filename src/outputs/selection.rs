@@ -63,8 +63,7 @@ impl Selection {
     /// What there is to show at this instant; `own` is our own domain.
     pub(crate) fn of(&self, snapshot: &TrustSnapshot, own: &TrustDomain, at: Timestamp) -> Selected {
         let mut selected = Selected::default();
-        let admits = |name: &&TrustDomain| self.trust_domains.as_ref().is_none_or(|admitted| admitted.contains(*name));
-        for name in snapshot.trust_domains().filter(admits) {
+        for name in snapshot.trust_domains().filter(|name| self.admits(name)) {
             let Some(trust) = snapshot.domain(name) else { continue };
             let (bundle, lacking) = self.shown(trust, name == own, at);
             if let Some(bundle) = bundle {
@@ -74,6 +73,11 @@ impl Selection {
             selected.lacking.extend(lacking.map(|lack| (name.clone(), lack)));
         }
         selected
+    }
+
+    /// Whether it may show anything of this domain.
+    pub(crate) fn admits(&self, trust_domain: &TrustDomain) -> bool {
+        self.trust_domains.as_ref().is_none_or(|admitted| admitted.contains(trust_domain))
     }
 
     /// The bundle to show, if any, and what is missing in comparison with the snapshot.

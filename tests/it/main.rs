@@ -60,3 +60,5 @@ mod trust;
 mod verify;
 mod wire;
 mod workload_api;
+mod workload_output;
+mod workloads;

@@ -37,14 +37,13 @@ pub(crate) struct SecretDiscovery {
 }
 
 impl SecretDiscovery {
-    pub(crate) fn service(
-        feeds: Arc<Feeds>,
-        names: SecretNames,
-        progress: Arc<Progress>,
-    ) -> server::SecretDiscoveryServiceServer<Self> {
+    pub(crate) fn new(feeds: Arc<Feeds>, names: SecretNames, progress: Arc<Progress>) -> Self {
         let streams = Places::new(STREAMS, STREAMS_PER_USER);
-        let service = Self { feeds, shelf: Arc::new(Shelf::new(names)), streams, progress };
-        server::SecretDiscoveryServiceServer::new(service).max_decoding_message_size(REQUEST_BYTES)
+        Self { feeds, shelf: Arc::new(Shelf::new(names)), streams, progress }
+    }
+
+    pub(super) fn into_service(self) -> server::SecretDiscoveryServiceServer<Self> {
+        server::SecretDiscoveryServiceServer::new(self).max_decoding_message_size(REQUEST_BYTES)
     }
 
     fn subscription<T>(&self, request: &Request<T>) -> Result<Subscription, Status> {

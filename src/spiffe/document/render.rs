@@ -25,6 +25,15 @@ pub fn render(bundle: &Bundle, wit: WitAuthorities) -> Vec<u8> {
     to_ascii_json(&JwkSet::new(bundle, wit))
 }
 
+/// Writes the JWT authorities as a JWK Set of RFC 7517 alone, as the Workload API streams it (WL-08): no `use`, which
+/// JWT libraries take for one of their own words, and nothing that only SPIFFE knows.
+#[cfg(feature = "server")]
+pub(crate) fn render_key_set(bundle: &Bundle) -> Vec<u8> {
+    let jwt = bundle.authorities().iter().filter(|authority| matches!(authority, Authority::Jwt(_)));
+    let keys = jwt.map(|authority| Jwk { r#use: None, ..Jwk::new(authority) }).collect();
+    to_ascii_json(&JwkSet { spiffe_sequence: None, spiffe_refresh_hint: None, keys })
+}
+
 /// SHA-256 of the document with all authorities: the digest by which people accept a bundle.
 pub fn digest(bundle: &Bundle) -> Fingerprint {
     Fingerprint::of(&render(bundle, WitAuthorities::Include))
@@ -61,7 +70,8 @@ impl<'b> JwkSet<'b> {
 #[derive(Default, Serialize)]
 struct Jwk<'b> {
     kty: String,
-    r#use: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#use: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kid: Option<&'b str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +90,7 @@ struct Jwk<'b> {
 
 impl<'b> Jwk<'b> {
     fn new(authority: &'b Authority) -> Self {
-        let mut jwk = Self { r#use: authority.svid_type().as_str(), ..Self::default() };
+        let mut jwk = Self { r#use: Some(authority.svid_type().as_str()), ..Self::default() };
         for (name, value) in authority.key().to_jwk_members() {
             match name {
                 "crv" => jwk.crv = Some(value),

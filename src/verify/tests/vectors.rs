@@ -14,6 +14,8 @@ use super::super::der::Reader;
 use super::super::snapshot::DomainTrust;
 use super::super::testing::{NOW, time};
 use super::super::x509::Usage;
+#[cfg(feature = "server")]
+use super::super::x509::is_readable;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
@@ -51,3 +53,36 @@ fn x5_01_to_24_every_chain_has_the_code_in_the_index() {
     }
     assert_eq!(unlisted, BTreeSet::new(), "not in the index");
 }
+
+/// Whose certificate Go's `crypto/x509` 1.26 or Python's `cryptography` 50 can't read, and that of a chain which both do.
+#[cfg(feature = "server")]
+#[test]
+fn wl_16_what_other_libraries_cannot_read_is_not_readable() {
+    let is_read = |file: &str| {
+        let chain = fs::read(folder().join("x509_chains").join(file)).unwrap();
+        is_readable(split(&chain)[0])
+    };
+    for file in UNREADABLE {
+        assert!(!is_read(file), "{file}");
+    }
+    for file in ["good-p256-ecdsa-sha256.der", "leaf-an-unknown-extension.der", "leaf-policies.der"] {
+        assert!(is_read(file), "{file}");
+    }
+}
+
+#[cfg(feature = "server")]
+const UNREADABLE: [&str; 13] = [
+    "leaf-a-time-on-the-30th-of-february.der",
+    "leaf-a-time-with-a-zone.der",
+    "leaf-a-time-without-seconds.der",
+    "leaf-an-authority-key-identifier-that-is-none.der",
+    "leaf-an-extension-twice.der",
+    "leaf-an-unknown-extension-twice.der",
+    "leaf-another-algorithm-inside.der",
+    "leaf-criticality-1.der",
+    "leaf-negative-serial.der",
+    "leaf-no-subtree.der",
+    "leaf-serial-not-minimal.der",
+    "leaf-version-2.der",
+    "leaf-version-4.der",
+];
