@@ -176,8 +176,11 @@ fn map<const N: usize>(secrets: [(&str, &str); N]) -> BTreeMap<String, String> {
 
 /// What the service says of this output.
 async fn output(service: &Service) -> serde_json::Value {
-    let status = service.get("/v1/status").await;
-    status["outputs"].as_array().unwrap().iter().find(|output| output["kind"] == "sds").unwrap().clone()
+    sds_of(&service.get("/v1/status").await).clone()
+}
+
+fn sds_of(status: &serde_json::Value) -> &serde_json::Value {
+    status["outputs"].as_array().unwrap().iter().find(|output| output["kind"] == "sds").unwrap()
 }
 
 async fn output_becomes(service: &Service, such: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
@@ -246,9 +249,11 @@ async fn sds_04_a_nack_is_logged_and_counted_and_a_changed_list_is_answered_at_o
     talk.says(DiscoveryRequest { response_nonce: first.nonce, ..asks(&["ROOTCA"]) });
     assert_eq!(talk.shows().await, map([("ROOTCA", NOBODY)]), "a.example has no keys yet");
     let status = home.admin("GET", "/v1/status").await.json();
-    let output = &status["outputs"][0];
+    let output = sds_of(&status);
     assert_eq!((&output["nacks"], &output["subscribers"]), (&json!(1), &json!(1)), "{status}");
     assert_eq!(output["last_error"]["code"], json!("secret-refused"), "{status}");
+    let detail = output["last_error"]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("a long story") && detail.len() <= 300, "{detail:?}");
     service.stop().await;
 }
 

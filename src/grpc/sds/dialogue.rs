@@ -118,9 +118,9 @@ pub(super) fn check(given: &str, names: usize) -> Result<(), Refusal> {
 /// Stands for every Secret, as in all of xDS.
 pub(super) const WILDCARD: &str = "*";
 
-/// What somebody else wrote, for the log and for errors.
+/// What somebody else wrote, for the log and for errors, in one line.
 fn shortened(text: &str) -> String {
-    text.chars().take(LONGEST_TEXT).collect()
+    text.chars().take(LONGEST_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Resource names of one request, and of one stream at a time. An Envoy asks for one or two.
