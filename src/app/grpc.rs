@@ -13,6 +13,7 @@ use crate::files::unix_socket::{Purpose, UnixSocket};
 use crate::grpc::access::AccessRules;
 use crate::grpc::feed::Feeds;
 use crate::grpc::listener::serve_grpc;
+use crate::grpc::sds::SecretDiscovery;
 use crate::grpc::services::Services;
 use crate::grpc::workload::WorkloadApi;
 use crate::outputs::progress::Outputs;
@@ -54,7 +55,8 @@ impl Grpc {
             let progress = outputs.add("workload_api", socket_path.clone());
             WorkloadApi::new(feeds.clone(), federation.verifier().clone(), views.clock.clone(), progress)
         };
-        let services = Services { workload_api: config.workload_api.then(workload_api) };
+        let sds = |names| SecretDiscovery::new(feeds.clone(), names, outputs.add("sds", socket_path.clone()));
+        let services = Services { workload_api: config.workload_api.then(workload_api), sds: config.sds.map(sds) };
         tasks.essential("gRPC", serve_grpc(socket, services, tasks.stop.clone()));
     }
 }

@@ -38,7 +38,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ),
     ("outputs.files", &["folder", "trust_domains", "shared_authorities", "mode", "command"]),
     ("log", &["format", "level"]),
-    ("outputs.grpc", &["socket", "workload_api", "shared_authorities"]),
+    ("outputs.grpc", &["socket", "workload_api", "shared_authorities", "sds", "sds_all", "sds_own"]),
     ("outputs.grpc.allow", &["uid", "gid", "trust_domains"]),
     (
         "federation.*",

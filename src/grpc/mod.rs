@@ -6,5 +6,6 @@ mod connection;
 pub(crate) mod feed;
 pub(crate) mod listener;
 mod places;
+pub(crate) mod sds;
 pub(crate) mod services;
 pub(crate) mod workload;

@@ -45,6 +45,7 @@ mod readers;
 mod rotation;
 mod routes;
 mod scripted;
+mod sds;
 mod seeded;
 mod sequence;
 mod serve;

@@ -46,6 +46,10 @@ impl Partner {
         Self { peer, trust_domain: trust_domain.into(), begins_with: BeginsWith::Bootstrap(document_of(1, &[ca])) }
     }
 
+    pub(crate) fn trust_domain(&self) -> &str {
+        &self.trust_domain
+    }
+
     /// From now on, publishes these authorities.
     pub(crate) fn publishes(&self, sequence: u64, authorities: &[&Ca]) {
         self.answers(document_of(sequence, authorities));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::check::socket_path;
 use crate::config::section::Section;
 use crate::grpc::access::{AccessRule, AccessRules};
+use crate::grpc::sds::secrets::SecretNames;
 use crate::spiffe::trust_domain::TrustDomain;
 
 /// The gRPC listener and its services.
@@ -15,6 +16,8 @@ pub(crate) struct GrpcConfig {
     pub(crate) socket: PathBuf,
     /// Whether the Workload API is served.
     pub(crate) workload_api: bool,
+    /// What Secrets are called, if Envoy's SDS is served.
+    pub(crate) sds: Option<SecretNames>,
     /// Who may see what; counts without a restart.
     pub(crate) rules: AccessRules,
 }
@@ -22,10 +25,12 @@ pub(crate) struct GrpcConfig {
 impl GrpcConfig {
     /// In a line, for people.
     pub(super) fn described(&self) -> String {
-        let socket = self.socket.display();
+        let services = [(self.workload_api, "Workload API"), (self.sds.is_some(), "SDS")];
+        let services: Vec<_> = services.into_iter().filter_map(|(is_on, name)| is_on.then_some(name)).collect();
+        let place = format!("{} at {}", services.join(" and "), self.socket.display());
         match self.rules.allow.len() {
-            0 => format!("Workload API at {socket}, for nobody: allow is empty"),
-            rules => format!("Workload API at {socket}, for whom one of {rules} rules fits"),
+            0 => format!("{place}, for nobody: allow is empty"),
+            rules => format!("{place}, for whom one of {rules} rules fits"),
         }
     }
 }
@@ -41,14 +46,39 @@ pub(super) fn grpc(section: &Section<'_>, taken: &[&Path]) -> Option<GrpcConfig>
         section.refuse("socket", "is the socket of another listener; each has its own");
     }
     let workload_api = section.boolean("workload_api");
-    if workload_api == Some(false) {
-        section.refuse("workload_api", "is false, so the socket would have nothing to serve");
+    let sds = section.boolean("sds");
+    if (workload_api, sds) == (Some(false), Some(false)) {
+        section.refuse("workload_api", "is false as sds is, so the socket would have nothing to serve");
     }
+    let names = secret_names(section);
     let allow: Vec<_> = section.sections("allow").iter().map(rule).collect();
     let shared_authorities = section.boolean("shared_authorities");
     let rules =
         AccessRules { allow: allow.into_iter().collect::<Option<_>>()?, shared_authorities: shared_authorities? };
-    Some(GrpcConfig { socket: socket?, workload_api: workload_api?, rules })
+    let sds = if sds? { Some(names?) } else { None };
+    Some(GrpcConfig { socket: socket?, workload_api: workload_api?, sds, rules })
+}
+
+fn secret_names(section: &Section<'_>) -> Option<SecretNames> {
+    let name = |key| section.parsed(key, secret_name);
+    let (all, own) = (name("sds_all"), name("sds_own"));
+    if all.is_some() && all == own {
+        section.refuse("sds_own", "is the name of sds_all too; each Secret has its own");
+        return None;
+    }
+    Some(SecretNames { all: all?, own: own? })
+}
+
+fn secret_name(name: &str) -> Result<String, &'static str> {
+    match name {
+        "" => Err("a Secret needs a name, such as \"ALL\""),
+        "*" => Err("stands for all Secrets in SDS; take another name, such as \"ALL\""),
+        _ if name.starts_with("spiffe://") => {
+            Err("is for the Secret of that trust domain; take a name without spiffe://")
+        }
+        _ if name.len() > SECRET_NAME_BYTES => Err("is longer than 255 bytes"),
+        _ => Ok(name.to_owned()),
+    }
 }
 
 fn rule(section: &Section<'_>) -> Option<AccessRule> {
@@ -79,6 +109,7 @@ fn number(section: &Section<'_>, name: &str) -> Option<Option<u32>> {
     u32::try_from(number).ok().map(Some)
 }
 
+const SECRET_NAME_BYTES: usize = 255;
 /// 4294967295 stands for "none" in system calls.
 const HIGHEST: u64 = 4_294_967_294;
 /// The kernel shows users of another user namespace as this one (user_namespaces(7)).

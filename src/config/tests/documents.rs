@@ -120,6 +120,13 @@ fn the_configurations_of_the_authorization_page_are_valid() {
 }
 
 #[test]
+fn the_configuration_of_the_envoy_page_is_valid() {
+    let page = read("docs/envoy.md");
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    check("../docs/envoy.md", example.split("```").next().unwrap());
+}
+
+#[test]
 fn the_configuration_of_the_sources_page_is_valid() {
     let page = read("docs/sources.md");
     let (_, example) = page.split_once("```toml\n").unwrap();

@@ -44,7 +44,7 @@ fn mistakes_about_the_grpc_socket_say_what_would_be_right() {
         (
             "workload_api = false".into(),
             "outputs.grpc.workload_api",
-            "is false, so the socket would have nothing to serve",
+            "is false as sds is, so the socket would have nothing to serve",
         ),
     ] {
         assert_eq!(messages(grpc(&rest)), [(key.to_owned(), message.to_owned())], "{rest}");
@@ -57,6 +57,28 @@ fn mistakes_about_the_grpc_socket_say_what_would_be_right() {
     ] {
         let found = messages(Folder::new().load(&with(text)));
         assert_eq!(found, [("outputs.grpc.socket".to_owned(), message.to_owned())]);
+    }
+}
+
+#[test]
+fn sds_01_the_names_of_secrets_are_read_and_mistakes_told() {
+    let names = |rest: &str| grpc(rest).unwrap().outputs.grpc.unwrap().sds.map(|names| (names.all, names.own));
+    let pair = |all: &str, own: &str| Some((all.to_owned(), own.to_owned()));
+    assert_eq!(names(""), None);
+    assert_eq!(names("sds = true"), pair("ALL", "ROOTCA"));
+    assert_eq!(names("workload_api = false\nsds = true\nsds_all = \"every\"\nsds_own = \"us\""), pair("every", "us"));
+    for (rest, key, message) in [
+        ("sds_all = \"\"", "sds_all", "\"\": a Secret needs a name, such as \"ALL\""),
+        ("sds_all = \"*\"", "sds_all", "\"*\": stands for all Secrets in SDS; take another name, such as \"ALL\""),
+        ("sds_own = \"ALL\"", "sds_own", "is the name of sds_all too; each Secret has its own"),
+        (
+            "sds_own = \"spiffe://a\"",
+            "sds_own",
+            "\"spiffe://a\": is for the Secret of that trust domain; take a name without spiffe://",
+        ),
+        ("sds = 7", "sds", "7 is neither true nor false"),
+    ] {
+        assert_eq!(messages(grpc(rest)), [(format!("outputs.grpc.{key}"), message.to_owned())], "{rest}");
     }
 }
 

@@ -91,6 +91,7 @@ func run(
 		err = errors.Join(
 			runAgainstComity(ctx, report, comity, folder, peers, proxies),
 			checkWorkloadOutput(ctx, report, comity, folder, workloads),
+			checkSDS(ctx, report, comity, folder, peers, proxies),
 		)
 		<-done
 		return err
