@@ -40,7 +40,8 @@ pub(crate) async fn export(
     let mut failures = 0;
     loop {
         let view = views.borrow_and_update().clone();
-        let wait = match sink.deliver(&view).await {
+        let Some(outcome) = stop.run_until_cancelled(sink.deliver(&view)).await else { return };
+        let wait = match outcome {
             Ok(()) => {
                 if !there.is_some_and(|there| there.shows_the_same(&view)) || failures > 0 {
                     info!(output = kind, target, generation = view.generation.number, "bundles delivered");

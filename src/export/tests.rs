@@ -59,7 +59,7 @@ async fn each_change_is_delivered_once_and_a_failure_tried_again() {
     let stop = CancellationToken::new();
     let end = export(place.clone(), view_now, progress.clone(), stop.clone());
     let seen = || std::mem::take(&mut *place.seen.lock().unwrap());
-    let second = || tokio::time::sleep(Duration::from_secs(1));
+    let second = || tokio::time::sleep(Duration::from_millis(1_500));
     let script = async {
         tokio::task::yield_now().await;
         assert_eq!((seen(), progress.status().pushes), (vec![1], 1));
