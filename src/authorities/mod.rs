@@ -10,6 +10,7 @@ pub(crate) mod get;
 mod issuer;
 mod joined;
 pub(crate) mod jwks;
+mod own_certificates;
 pub(crate) mod pem;
 pub(crate) mod polled;
 pub(crate) mod root_certificates;
