@@ -1,10 +1,31 @@
 //! The outputs, from configuration to service.
 
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
 use crate::config::OutputsConfig;
-use crate::outputs::progress::Outputs;
+use crate::export::{Sink, export};
+use crate::outputs::progress::{Outputs, Progress};
+use crate::outputs::selection::Selection;
 use crate::outputs::view::Views;
 
 use super::Tasks;
 
 /// Starts every output; none of them waits for another, nor holds up the service.
-pub(super) fn start(_config: &OutputsConfig, _views: &Views, _outputs: &Outputs, _tasks: &mut Tasks) {}
+pub(super) fn start(config: &OutputsConfig, views: &Views, outputs: &Outputs, tasks: &mut Tasks) {
+    for output in &config.spire {
+        let progress = outputs.add("spire", output.server.to_string());
+        push(output.clone(), output.selection.clone(), progress, views, tasks);
+    }
+}
+
+/// Takes what a selection shows to one place, for as long as the service runs.
+fn push(sink: impl Sink + 'static, selection: Selection, progress: Arc<Progress>, views: &Views, tasks: &mut Tasks) {
+    let (out, view) = watch::channel(Arc::new(views.look(&selection)));
+    let (views, stop) = (views.clone(), tasks.stop.clone());
+    tasks.essential("output", async move {
+        tokio::join!(export(sink, view, progress, stop.clone()), views.follow(selection, out, stop));
+        Ok(())
+    });
+}

@@ -15,6 +15,7 @@ pub(crate) mod pem;
 pub(crate) mod polled;
 pub(crate) mod root_certificates;
 pub(crate) mod source;
+pub(crate) mod spire_server;
 pub(crate) mod workload_api;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use rustls::time_provider::DefaultTimeProvider;
 
 use crate::authorities::polled::{Origin, PolledSource};
+use crate::export::spire_server::SpireOutput;
 use crate::federation::relationship::{ChangeControl, EndpointProfile, FederationRelationship};
+use crate::outputs::selection::Selection;
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -30,8 +32,10 @@ pub(crate) fn describe(config: &Config) -> String {
     ];
     lines.extend(config.authority_sources.iter().map(|one| ("source", source(one))));
     lines.extend(config.workload_api.iter().map(|api| ("source", format!("own bundle at {api}, as it streams"))));
+    lines.extend(config.spire_server.iter().map(|server| ("source", format!("own bundle of {server}, every 5s"))));
     lines.extend(config.endpoints.iter().map(|one| ("endpoint", endpoint(one, &config.trust_domain))));
     lines.extend(config.authorization.iter().map(|one| ("authorization", authorization(one))));
+    lines.extend(config.outputs.spire.iter().map(|one| ("output", spire(one))));
     lines.extend(config.relationships.iter().map(|one| ("federation", relationship(one))));
     lines.into_iter().fold(String::from("the configuration is valid\n"), |mut out, (name, value)| {
         writeln!(out, "  {name:14}{value}").expect("a string takes everything");
@@ -88,6 +92,22 @@ fn authorization(authorization: &AuthorizationConfig) -> String {
         [] => format!("{place}, lets in nobody: allow is empty"),
         allow => format!("{place}, lets in {}", allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
     }
+}
+
+fn spire(output: &SpireOutput) -> String {
+    let take_over = if output.take_over { ", others' bundles replaced" } else { "" };
+    format!(
+        "{} to {}{take_over}, remembered in {}",
+        selection(&output.selection),
+        output.server,
+        output.state.display()
+    )
+}
+
+fn selection(selection: &Selection) -> String {
+    let names = selection.trust_domains.iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
+    let which = if names.is_empty() { "all trust domains".to_owned() } else { names.join(", ") };
+    if selection.shared_authorities { format!("{which} with shared authorities") } else { which }
 }
 
 fn relationship(relationship: &FederationRelationship) -> String {

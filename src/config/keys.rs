@@ -10,7 +10,7 @@ use super::section::{key_of, list_item, origin_of};
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("", &["trust_domain"]),
     ("store", &["url"]),
-    ("authorities", &["x509", "jwt", "wit", "workload_api", "refresh_hint"]),
+    ("authorities", &["x509", "jwt", "wit", "workload_api", "spire_server", "refresh_hint"]),
     ("authorities.url", &["url", "root_certificates", "interval"]),
     ("authorities.oidc", &["issuer", "jwks_url", "root_certificates", "bearer_token_file", "interval"]),
     ("endpoint.https_web", &["listen", "path", "certificate", "private_key", "max_connections"]),
@@ -36,6 +36,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         "authorization",
         &["socket", "listen", "certificate", "svid", "private_key", "proxies", "path", "allow", "require_hash"],
     ),
+    ("outputs.spire", &["socket", "trust_domains", "shared_authorities", "state", "take_over"]),
     ("log", &["format", "level"]),
     (
         "federation.*",

@@ -1,5 +1,8 @@
 //! `[outputs]`: where accepted bundles are delivered to.
 
+mod spire;
+
+use crate::export::spire_server::SpireOutput;
 use crate::outputs::selection::Selection;
 use crate::spiffe::trust_domain::TrustDomain;
 
@@ -7,10 +10,14 @@ use super::section::Section;
 
 /// All outputs; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OutputsConfig {}
+pub(crate) struct OutputsConfig {
+    /// SPIRE servers.
+    pub(crate) spire: Vec<SpireOutput>,
+}
 
-pub(super) fn outputs(_section: &Section<'_>) -> OutputsConfig {
-    OutputsConfig {}
+/// `store_url` decides where state is kept by default.
+pub(super) fn outputs(section: &Section<'_>, store_url: Option<&str>) -> OutputsConfig {
+    OutputsConfig { spire: spire::spire(section, store_url) }
 }
 
 /// The keys by which every output says what it shows.

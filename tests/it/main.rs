@@ -51,6 +51,8 @@ mod service;
 mod settings;
 mod soak;
 mod sources;
+mod spire;
+mod spire_server;
 mod stop;
 mod store_faults;
 mod support;

@@ -1,6 +1,7 @@
 mod acme;
 mod authorities;
 mod documents;
+mod outputs;
 mod policy;
 mod reload;
 
