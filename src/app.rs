@@ -119,7 +119,7 @@ impl App {
         let (configured, configured_now) = watch::channel(config);
         listeners.renew(&store, &clock, &mut tasks).await?;
         let progress = Outputs::new(clock.clone());
-        outputs::start(&configured_now.borrow().outputs, &views, &progress, &mut tasks);
+        outputs::start(&configured_now.borrow().outputs, &views, &publisher, &progress, &mut tasks);
         listeners.serve(&federation, &publisher, progress, configured_now.clone(), &mut tasks);
         tasks.essential("pollers", async move {
             pollers.run(wanted_now).await;

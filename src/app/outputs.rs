@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::config::OutputsConfig;
+use crate::export::object_storage::ObjectStorage;
 use crate::export::{Sink, export};
+use crate::federation::publisher::Publisher;
 use crate::outputs::progress::{Outputs, Progress};
 use crate::outputs::selection::Selection;
 use crate::outputs::view::Views;
@@ -13,10 +15,21 @@ use crate::outputs::view::Views;
 use super::Tasks;
 
 /// Starts every output; none of them waits for another, nor holds up the service.
-pub(super) fn start(config: &OutputsConfig, views: &Views, outputs: &Outputs, tasks: &mut Tasks) {
+pub(super) fn start(
+    config: &OutputsConfig,
+    views: &Views,
+    publisher: &Publisher,
+    outputs: &Outputs,
+    tasks: &mut Tasks,
+) {
     for output in &config.spire {
         let progress = outputs.add("spire", output.server.to_string());
         push(output.clone(), output.selection.clone(), progress, views, tasks);
+    }
+    for place in &config.object_storage {
+        let progress = outputs.add("object_storage", place.url.to_string());
+        let sink = ObjectStorage { place: place.clone(), published: publisher.published() };
+        push(sink, Selection::default(), progress, views, tasks);
     }
 }
 

@@ -47,7 +47,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     let operations = operations.has("listen").then(|| listen(&operations)).flatten();
     let admin_socket = admin_socket(&root.section("admin"), store_url.as_deref(), environment);
     let authorization = authorization(&root.section("authorization"), admin_socket.as_deref());
-    let outputs = outputs(&root.section("outputs"), store_url.as_deref());
+    let outputs = outputs(&root.section("outputs"), store_url.as_deref(), environment);
     let log = log(&root.section("log"));
     let relationships = relationship::relationships(&root.section("federation"), trust_domain.as_ref());
     check_purpose(root);

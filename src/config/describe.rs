@@ -36,6 +36,7 @@ pub(crate) fn describe(config: &Config) -> String {
     lines.extend(config.endpoints.iter().map(|one| ("endpoint", endpoint(one, &config.trust_domain))));
     lines.extend(config.authorization.iter().map(|one| ("authorization", authorization(one))));
     lines.extend(config.outputs.spire.iter().map(|one| ("output", spire(one))));
+    lines.extend(config.outputs.object_storage.iter().map(|one| ("output", format!("own bundle to {}", one.url))));
     lines.extend(config.relationships.iter().map(|one| ("federation", relationship(one))));
     lines.into_iter().fold(String::from("the configuration is valid\n"), |mut out, (name, value)| {
         writeln!(out, "  {name:14}{value}").expect("a string takes everything");

@@ -37,6 +37,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         &["socket", "listen", "certificate", "svid", "private_key", "proxies", "path", "allow", "require_hash"],
     ),
     ("outputs.spire", &["socket", "trust_domains", "shared_authorities", "state", "take_over"]),
+    ("outputs.object_storage", &["url", "endpoint", "region", "credentials_file"]),
     ("log", &["format", "level"]),
     (
         "federation.*",

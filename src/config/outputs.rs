@@ -1,7 +1,11 @@
 //! `[outputs]`: where accepted bundles are delivered to.
 
+mod object_storage;
 mod spire;
 
+use std::collections::HashMap;
+
+use crate::export::object_storage::place::ObjectPlace;
 use crate::export::spire_server::SpireOutput;
 use crate::outputs::selection::Selection;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -13,11 +17,20 @@ use super::section::Section;
 pub(crate) struct OutputsConfig {
     /// SPIRE servers.
     pub(crate) spire: Vec<SpireOutput>,
+    /// Where our own bundle is put.
+    pub(crate) object_storage: Vec<ObjectPlace>,
 }
 
 /// `store_url` decides where state is kept by default.
-pub(super) fn outputs(section: &Section<'_>, store_url: Option<&str>) -> OutputsConfig {
-    OutputsConfig { spire: spire::spire(section, store_url) }
+pub(super) fn outputs(
+    section: &Section<'_>,
+    store_url: Option<&str>,
+    environment: &HashMap<String, String>,
+) -> OutputsConfig {
+    OutputsConfig {
+        spire: spire::spire(section, store_url),
+        object_storage: object_storage::object_storage(section, environment),
+    }
 }
 
 /// The keys by which every output says what it shows.

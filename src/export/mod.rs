@@ -1,5 +1,6 @@
 //! Outputs that push: each takes what its selection shows to one place, on its own and again until it is there.
 
+pub(crate) mod object_storage;
 pub(crate) mod spire_server;
 
 use std::error::Error;

@@ -25,6 +25,7 @@ mod hostile;
 mod lint;
 mod load;
 mod metrics;
+mod object_storage;
 mod openapi;
 mod own_bundle;
 mod own_sources;

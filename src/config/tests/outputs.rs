@@ -7,13 +7,17 @@ fn spire(keys: &str) -> String {
     with(&format!("[[outputs.spire]]\n{keys}\n"))
 }
 
+fn object(keys: &str) -> String {
+    with(&format!("[[outputs.object_storage]]\n{keys}\n"))
+}
+
 #[test]
 fn each_output_says_what_goes_where() {
     let folder = Folder::new();
     let text = spire(
         "socket = \"/s.sock\"\ntrust_domains = [\"b.example\"]\nshared_authorities = true\ntake_over = true\n\
          [[outputs.spire]]\nsocket = \"/t.sock\"\nstate = \"t.json\"\n\
-         [authorities]\nspire_server = \"unix:///s.sock\"",
+         [[outputs.object_storage]]\nurl = \"gs://b/x.json\"\n[authorities]\nspire_server = \"unix:///s.sock\"",
     );
     let config = folder.load(&text).unwrap();
     let [first, second] = config.outputs.spire.as_slice() else { panic!("{:?}", config.outputs) };
@@ -23,11 +27,21 @@ fn each_output_says_what_goes_where() {
     for line in [
         "output        b.example with shared authorities to unix:///s.sock, others' bundles replaced, remembered in /var",
         "output        all trust domains to unix:///t.sock, remembered in ",
+        "output        own bundle to gs://b/x.json",
         "source        own bundle of unix:///s.sock, every 5s",
     ] {
         assert!(described.contains(line), "{line} is not in\n{described}");
     }
     assert_eq!(restart_needed(&config, &folder.load(&with("")).unwrap()), ["authorities", "outputs"]);
+}
+
+#[test]
+fn a_storage_gets_its_variables_and_no_others() {
+    let folder = Folder::new();
+    let file = folder.write("comity.toml", &object("url = \"s3://b/x.json\""));
+    let environment = variables(&[("AWS_SECRET_ACCESS_KEY", "geheim"), ("HOME", "/root")]);
+    let shown = format!("{:?}", load(Some(&file), &environment, &[]).unwrap().outputs);
+    assert!(shown.contains("aws_secret_access_key") && !shown.contains("geheim") && !shown.contains("home"), "{shown}");
 }
 
 #[test]
@@ -46,6 +60,24 @@ fn every_mistake_of_an_output_is_told() {
         (memory("socket = \"/s\""), "outputs.spire[0].state", "required"),
         (with("[authorities]\nspire_server = \"/s\""), "authorities.spire_server", "unix:///tmp"),
         (with("[authorities]\nspire_server = \"unix://s\""), "authorities.spire_server", "unix:///tmp"),
+        (object(""), "outputs.object_storage[0].url", "required"),
+        (object("url = \"bundle.json\""), "outputs.object_storage[0].url", "s3://bucket/bundle.json"),
+        (object("url = \"https://b/x\""), "outputs.object_storage[0].url", "s3://bucket/bundle.json"),
+        (object("url = \"s3:///x\""), "outputs.object_storage[0].url", "the bucket is missing"),
+        (object("url = \"s3://b\""), "outputs.object_storage[0].url", "the name of the object"),
+        (object("url = \"s3://b/x/\""), "outputs.object_storage[0].url", "the name of the object"),
+        (object("url = \"s3://u:p@b/x\""), "outputs.object_storage[0].url", "no place in it"),
+        (object("url = \"gs://b/x?y\""), "outputs.object_storage[0].url", "no place in it"),
+        (object("url = \"file://x/y\""), "outputs.object_storage[0].url", "three slashes"),
+        (object("url = \"file:///x\"\nregion = \"r\""), "outputs.object_storage[0].region", "needs none"),
+        (object("url = \"gs://b/x\"\nregion = \"r\""), "outputs.object_storage[0].region", "only s3"),
+        (object("url = \"s3://b/x\"\nendpoint = \"http://m\""), "outputs.object_storage[0].endpoint", "use https"),
+        (object("url = \"s3://b/x\"\nendpoint = \"m:9000\""), "outputs.object_storage[0].endpoint", "not a URL"),
+        (
+            object("url = \"s3://b/x\"\n[[outputs.object_storage]]\nurl = \"s3://b/x\""),
+            "outputs.object_storage[1].url",
+            "is there twice",
+        ),
     ] {
         let told = messages(Folder::new().load(&text));
         let found = told.iter().any(|(at, said)| at == key && said.contains(message));
