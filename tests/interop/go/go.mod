@@ -5,6 +5,7 @@ go 1.25
 require (
 	github.com/go-jose/go-jose/v4 v4.1.4
 	github.com/spiffe/go-spiffe/v2 v2.8.1
+	github.com/spiffe/spire-api-sdk v1.14.1
 	google.golang.org/grpc v1.79.3
 )
 

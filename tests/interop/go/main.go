@@ -1,4 +1,5 @@
-// Interop runs Comity against implementations nobody here wrote: go-spiffe, Envoy, nginx and pebble.
+// Interop runs Comity against implementations nobody here wrote: go-spiffe, SPIRE's SDK, Envoy, nginx,
+// pebble and moto.
 //
 // It prints one line per check and a closing count, and fails if a check does.
 package main
@@ -26,6 +27,7 @@ func main() {
 	var acme acmeBinaries
 	flag.StringVar(&acme.pebble, "pebble", "pebble", "the pebble binary")
 	flag.StringVar(&acme.challtestsrv, "challtestsrv", "pebble-challtestsrv", "the binary of pebble's DNS")
+	moto := flag.String("moto", "moto_server", "the binary of moto, an S3 server")
 	speed := flag.String("speed", "", "only time go-spiffe with the chains in this folder, made if it has none")
 	itself := flag.Bool("itself", false, "run go-spiffe against itself: proves the checks, needs no comity")
 	flag.Parse()
@@ -39,7 +41,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	report := &report{}
-	if err := run(ctx, report, *comity, *itself, proxies, acme); err != nil {
+	if err := run(ctx, report, *comity, *itself, proxies, acme, *moto); err != nil {
 		report.record("the run itself", err)
 	}
 	fmt.Printf("%d passed, %d failed\n", report.passed, report.failed)
@@ -50,7 +52,7 @@ func main() {
 }
 
 func run(
-	ctx context.Context, report *report, comity string, itself bool, proxies binaries, acme acmeBinaries,
+	ctx context.Context, report *report, comity string, itself bool, proxies binaries, acme acmeBinaries, moto string,
 ) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -73,6 +75,7 @@ func run(
 		return errors.Join(
 			checkACME(ctx, report, comity, folder, peers, acme),
 			runAgainstComity(ctx, report, comity, folder, peers, proxies),
+			checkSPIREServer(ctx, report, comity, folder, peers, moto),
 		)
 	}
 }
