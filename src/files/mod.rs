@@ -1,5 +1,6 @@
-//! Files that carry trust: who may write them, when they change, and how much room there is.
+//! Files that carry trust: who may write them, when they change, how they are replaced, and how much room there is.
 
+pub(crate) mod replace;
 pub(crate) mod space;
 pub(crate) mod trusted;
 pub(crate) mod watch;

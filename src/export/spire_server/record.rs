@@ -1,12 +1,13 @@
 //! What we put into a SPIRE server, remembered in a file: its API has no place for whose a bundle is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::replace::replace;
 use crate::files::trusted::{self, FileError};
 use crate::spiffe::public_key::Fingerprint;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -37,10 +38,7 @@ impl Record {
         let written = || {
             let folder = trusted::folder_of(file);
             trusted::check_mode(folder, &fs::metadata(folder).map_err(FileError::Unreadable)?)?;
-            let mut half = tempfile::NamedTempFile::new_in(folder).map_err(Fault::Write)?;
-            half.write_all(&text).and_then(|()| half.as_file().sync_all()).map_err(Fault::Write)?;
-            half.persist(file).map_err(|error| Fault::Write(error.error))?;
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(Fault::Write)
+            replace(file, &text, PRIVATE).map_err(Fault::Write)
         };
         written().map_err(|fault| RecordError { file: file.to_owned(), fault })
     }
@@ -116,6 +114,7 @@ impl RecordError {
 
 /// Room for 100,000 trust domains.
 const MAX_BYTES: usize = 32 << 20;
+const PRIVATE: u32 = 0o600;
 
 #[cfg(test)]
 mod tests {
