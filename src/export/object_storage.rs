@@ -3,6 +3,8 @@
 mod judge;
 pub(crate) mod place;
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +17,14 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::federation::published_bundle::PublishedBundle;
-use crate::files::trusted::FileError;
+use crate::files::replace::replace;
+use crate::files::trusted::{FileError, read_open};
 use crate::outputs::view::View;
 use crate::spiffe::document::BundleDocument;
 use crate::verify::text::shown;
 
 use self::judge::{Refusal, may_replace};
-use self::place::{ObjectPlace, is_file};
+use self::place::{ObjectPlace, Opened};
 use super::{Coded, Sink};
 
 /// Puts what the bundle endpoint serves, to the byte, where `place` says.
@@ -50,26 +53,54 @@ impl Sink for ObjectStorage {
 
 impl ObjectStorage {
     async fn put(&self, view: &View, ours: &PublishedBundle, hint: Duration) -> Result<(), ObjectStorageError> {
-        let (store, path) = self.place.open().await?;
-        let (mode, before) = match there(&*store, &path).await? {
+        let opened = self.place.open().await?;
+        let (mode, before) = match there(&opened).await? {
             None => (PutMode::Create, None),
             Some((bytes, _)) if bytes == ours.identity.bytes => return Ok(()),
             Some((bytes, version)) => {
                 let before = may_replace(&view.trust_domain, &bytes, &ours.identity.bytes)?;
-                // Files know no versions, so two writers of one may overtake each other there.
-                (if is_file(&self.place.url) { PutMode::Overwrite } else { PutMode::Update(version) }, before)
+                (PutMode::Update(version), before)
             }
         };
-        let attributes = if is_file(&self.place.url) { Attributes::default() } else { attributes(hint) };
-        let options = PutOptions { mode, attributes, ..PutOptions::default() };
-        store.put_opts(&path, ours.identity.bytes.clone().into(), options).await?;
+        let bytes = ours.identity.bytes.clone();
+        match opened {
+            Opened::Object(store, path) => {
+                let options = PutOptions { mode, attributes: attributes(hint), ..PutOptions::default() };
+                store.put_opts(&path, bytes.into(), options).await?;
+            }
+            Opened::File(file) => blocking(move || replace(&file, &bytes, PUBLIC)).await?,
+        }
         info!(url = %self.place.url, sequence = ours.sequence, before, "own bundle put into object storage");
         Ok(())
     }
 }
 
-/// What is there now, and by which version it can be replaced.
-async fn there(store: &dyn ObjectStore, path: &Path) -> Result<Option<(Bytes, UpdateVersion)>, ObjectStorageError> {
+/// What is there now, and by which version it can be replaced; a file has none.
+async fn there(opened: &Opened) -> Result<Option<(Bytes, UpdateVersion)>, ObjectStorageError> {
+    match opened {
+        Opened::Object(store, path) => object(&**store, path).await,
+        Opened::File(file) => {
+            let file = file.clone();
+            let read = blocking(move || File::open(file).map(|file| read_open(file, BundleDocument::MAX_BYTES)));
+            match read.await {
+                Err(ObjectStorageError::File(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+                Ok(Ok(bytes)) => Ok(Some((bytes.into(), UpdateVersion { e_tag: None, version: None }))),
+                Ok(Err(FileError::Unreadable(error))) => Err(ObjectStorageError::File(error)),
+                Ok(Err(error)) => Err(Refusal::NotABundle { detail: error.to_string() }.into()),
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, ObjectStorageError> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|_| ObjectStorageError::Interrupted)?;
+    done.map_err(ObjectStorageError::File)
+}
+
+async fn object(store: &dyn ObjectStore, path: &Path) -> Result<Option<(Bytes, UpdateVersion)>, ObjectStorageError> {
     let found = match store.get_opts(path, GetOptions::default()).await {
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
         found => found?,
@@ -108,6 +139,8 @@ pub(crate) enum ObjectStorageError {
     Denied { detail: String },
     #[error("the storage failed: {detail}")]
     Failed { detail: String },
+    #[error("the file can't be read or written: {0}")]
+    File(io::Error),
     #[error("the storage does not answer within {} s", LONGEST.as_secs())]
     Silent,
     #[error("the service is stopping")]
@@ -138,7 +171,7 @@ impl Coded for ObjectStorageError {
             Self::Refused(refusal) => refusal.code(),
             Self::ChangedMeanwhile => "object-changed-meanwhile",
             Self::Denied { .. } => "object-storage-denied",
-            Self::Failed { .. } => "object-storage-failed",
+            Self::Failed { .. } | Self::File(_) => "object-storage-failed",
             Self::Silent => "object-storage-silent",
             Self::Interrupted => "interrupted",
         }
@@ -147,3 +180,5 @@ impl Coded for ObjectStorageError {
 
 /// For looking and putting together.
 const LONGEST: Duration = Duration::from_secs(60);
+/// A bundle is for everybody, whatever the umask of the service.
+const PUBLIC: u32 = 0o644;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -268,11 +269,13 @@ async fn whatever_a_storage_does_the_bundle_comes_once_it_behaves() {
 #[tokio::test]
 async fn a_file_for_a_web_server_is_replaced_as_a_whole_and_never_by_an_older_one() {
     let mut service = service("[[outputs.object_storage]]\nurl = \"file://{folder}/www/bundle.json\"\n");
+    fs::create_dir(service.path("www")).unwrap();
     service.start().await.unwrap();
     is_well(&service).await;
     let file = service.path("www/bundle.json");
     let first = served(&service).await;
     assert_eq!(fs::read(&file).unwrap(), first);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o644);
     rotate(&service);
     until(async || fs::read(&file).unwrap(), |now| *now != first).await;
     assert_eq!(fs::read(&file).unwrap(), served(&service).await);
@@ -285,6 +288,7 @@ async fn a_file_for_a_web_server_is_replaced_as_a_whole_and_never_by_an_older_on
     fs::write(service.path("www"), "in the way").unwrap();
     has_code(&service, "object-storage-failed").await;
     fs::remove_file(service.path("www")).unwrap();
+    fs::create_dir(service.path("www")).unwrap();
     is_well(&service).await;
     assert_eq!(fs::read(&file).unwrap(), served(&service).await);
     service.stop().await;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
 use url::{Host, Url};
@@ -28,6 +27,12 @@ pub(crate) struct ObjectPlace {
     /// Lines of `NAME=value`, read before each delivery.
     pub(crate) credentials_file: Option<PathBuf>,
     pub(crate) environment: Variables,
+}
+
+/// A place ready for use. Files are ours to write: the library would leave them the service's umask.
+pub(super) enum Opened {
+    File(PathBuf),
+    Object(Box<dyn ObjectStore>, Path),
 }
 
 /// Variables such as `AWS_ACCESS_KEY_ID`, in lower case. Their values are secrets.
@@ -61,10 +66,13 @@ impl fmt::Debug for Variables {
 
 impl ObjectPlace {
     /// A client for it, with the credentials of this moment.
-    pub(super) async fn open(&self) -> Result<(Box<dyn ObjectStore>, Path), ObjectStorageError> {
+    pub(super) async fn open(&self) -> Result<Opened, ObjectStorageError> {
+        if let Some(file) = self.url.to_file_path().ok().filter(|_| self.url.scheme() == "file") {
+            return Ok(Opened::File(file));
+        }
         let variables = self.variables().await?;
         let (scheme, path) = ObjectStoreScheme::parse(&self.url).map_err(object_store::Error::from)?;
-        Ok((self.client(scheme, variables)?, path))
+        Ok(Opened::Object(self.client(scheme, variables)?, path))
     }
 
     async fn variables(&self) -> Result<Variables, ObjectStorageError> {
@@ -95,7 +103,6 @@ impl ObjectPlace {
             }};
         }
         match scheme {
-            ObjectStoreScheme::Local => Ok(Box::new(LocalFileSystem::new().with_fsync(true))),
             ObjectStoreScheme::GoogleCloudStorage => {
                 Ok(Box::new(built!(GoogleCloudStorageBuilder, GoogleConfigKey::BaseUrl).build()?))
             }
@@ -109,11 +116,6 @@ impl ObjectPlace {
             }
         }
     }
-}
-
-/// Whether it is a file of this machine.
-pub(super) fn is_file(url: &Url) -> bool {
-    url.scheme() == "file"
 }
 
 /// Without TLS only to this machine itself: whoever is on the way would decide whom our peers trust.
