@@ -122,7 +122,7 @@ impl App {
         let (configured, configured_now) = watch::channel(config);
         listeners.renew(&store, &clock, &mut tasks).await?;
         let progress = Outputs::new(clock.clone());
-        outputs::start(&configured_now.borrow().outputs, &views, &progress, &mut tasks);
+        outputs::start(&configured_now.borrow().outputs, &views, &publisher, &progress, &mut tasks);
         if let Some(grpc) = grpc {
             grpc.serve(&federation, &views, &progress, configured_now.clone(), &mut tasks);
         }

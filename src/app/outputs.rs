@@ -1,4 +1,4 @@
-//! The outputs, from configuration to service.
+//! The outputs that push, from configuration to service.
 
 use std::sync::Arc;
 
@@ -6,37 +6,43 @@ use tokio::sync::watch;
 
 use crate::config::OutputsConfig;
 use crate::export::files::FilesSink;
+use crate::export::object_storage::ObjectStorage;
 use crate::export::{Sink, export};
-use crate::outputs::progress::Outputs;
+use crate::federation::publisher::Publisher;
+use crate::outputs::progress::{Outputs, Progress};
 use crate::outputs::selection::Selection;
-use crate::outputs::view::{View, Views};
+use crate::outputs::view::Views;
 
 use super::Tasks;
 
 /// Starts every output; none of them waits for another, nor holds up the service.
-pub(super) fn start(config: &OutputsConfig, views: &Views, outputs: &Outputs, tasks: &mut Tasks) {
+pub(super) fn start(
+    config: &OutputsConfig,
+    views: &Views,
+    publisher: &Publisher,
+    outputs: &Outputs,
+    tasks: &mut Tasks,
+) {
     for output in &config.files {
-        let target = ("files", output.folder.display().to_string());
-        push(FilesSink::new(output), target, &output.selection, (views, outputs), tasks);
+        let progress = outputs.add("files", output.folder.display().to_string());
+        push(FilesSink::new(output), output.selection.clone(), progress, views, tasks);
+    }
+    for output in &config.spire {
+        let progress = outputs.add("spire", output.server.to_string());
+        push(output.clone(), output.selection.clone(), progress, views, tasks);
+    }
+    for place in &config.object_storage {
+        let progress = outputs.add("object_storage", place.url.to_string());
+        let sink = ObjectStorage { place: place.clone(), published: publisher.published() };
+        push(sink, Selection::default(), progress, views, tasks);
     }
 }
 
-fn push(
-    sink: impl Sink + 'static,
-    (kind, target): (&'static str, String),
-    selection: &Selection,
-    (views, outputs): (&Views, &Outputs),
-    tasks: &mut Tasks,
-) {
-    let progress = outputs.add(kind, target);
-    let (view, stop) = (follow(selection, views, tasks), tasks.stop.clone());
-    tasks.endless(kind, async move { export(sink, view, progress, stop).await });
-}
-
-/// What the selection shows, from now until the service stops.
-fn follow(selection: &Selection, views: &Views, tasks: &mut Tasks) -> watch::Receiver<Arc<View>> {
-    let (out, view) = watch::channel(Arc::new(views.look(selection)));
-    let (selection, views, stop) = (selection.clone(), views.clone(), tasks.stop.clone());
-    tasks.endless("outputs", async move { views.follow(selection, out, stop).await });
-    view
+/// Takes what a selection shows to one place, for as long as the service runs.
+fn push(sink: impl Sink + 'static, selection: Selection, progress: Arc<Progress>, views: &Views, tasks: &mut Tasks) {
+    let (out, view) = watch::channel(Arc::new(views.look(&selection)));
+    let (views, stop) = (views.clone(), tasks.stop.clone());
+    tasks.endless(progress.kind, async move {
+        tokio::join!(export(sink, view, progress, stop.clone()), views.follow(selection, out, stop));
+    });
 }

@@ -59,7 +59,8 @@ fn follow_sources(config: &Config, shared: &Arc<Shared>, tasks: &mut Tasks) -> w
     let polled = polled.zip(config.authority_sources.iter().map(PolledSource::svid_type));
     let streamed = |api: &WorkloadApi| STREAMED.map(|svid_type| (api.source_name(svid_type), svid_type));
     let streamed = config.workload_api.iter().flat_map(streamed);
-    let board = board(polled.chain(streamed));
+    let asked = config.spire_server.iter().flat_map(|server| STREAMED.map(|it| (server.source_name(it), it)));
+    let board = board(polled.chain(streamed).chain(asked));
     let report = |place| Reporter::new(board.clone(), place, shared.clock.clone());
     let (domain, stop) = (&config.trust_domain, tasks.stop.clone());
     let documents = Arc::new(Documents(shared.clone()));
@@ -69,10 +70,15 @@ fn follow_sources(config: &Config, shared: &Arc<Shared>, tasks: &mut Tasks) -> w
             source.clone().follow(domain.clone(), documents.clone(), report(place), stop.clone()),
         );
     }
+    let mut place = config.authority_sources.len();
     if let Some(api) = &config.workload_api {
-        let place = config.authority_sources.len();
         tasks.endless("source of keys", api.clone().follow_x509(domain.clone(), report(place), stop.clone()));
-        tasks.endless("source of keys", api.clone().follow_jwt(domain.clone(), report(place + 1), stop));
+        tasks.endless("source of keys", api.clone().follow_jwt(domain.clone(), report(place + 1), stop.clone()));
+        place += STREAMED.len();
+    }
+    if let Some(server) = &config.spire_server {
+        let follow = server.clone().follow(domain.clone(), report(place), report(place + 1), stop);
+        tasks.endless("source of keys", follow);
     }
     board.subscribe()
 }
@@ -135,6 +141,6 @@ fn warnings(files: &LoadedAuthorities, sources: &[SourceState]) -> Vec<Warning> 
     files.chain(sources).collect()
 }
 
-/// The kinds of keys that a Workload API has.
+/// The kinds of keys that a Workload API and a SPIRE server have.
 const STREAMED: [SvidType; 2] = [SvidType::X509Svid, SvidType::JwtSvid];
 const RETRY: Duration = Duration::from_secs(5);

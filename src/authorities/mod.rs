@@ -12,10 +12,12 @@ pub(crate) mod get;
 mod issuer;
 mod joined;
 pub(crate) mod jwks;
+mod own_certificates;
 pub(crate) mod pem;
 pub(crate) mod polled;
 pub(crate) mod root_certificates;
 pub(crate) mod source;
+pub(crate) mod spire_server;
 pub(crate) mod workload_api;
 
 use std::collections::BTreeMap;

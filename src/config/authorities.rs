@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::authorities::files::AuthorityFiles;
 use crate::authorities::polled::{Origin, PolledSource};
 use crate::authorities::root_certificates::read_roots;
+use crate::authorities::spire_server::SpireServer;
 use crate::authorities::workload_api::WorkloadApi;
 use crate::federation::relationship::EndpointUrl;
 
@@ -17,6 +18,7 @@ pub(super) struct Authorities {
     pub(super) files: AuthorityFiles,
     pub(super) sources: Vec<PolledSource>,
     pub(super) workload_api: Option<WorkloadApi>,
+    pub(super) spire_server: Option<SpireServer>,
     /// `None` is a mistake.
     pub(super) refresh_hint: Option<Duration>,
 }
@@ -30,6 +32,7 @@ impl Authorities {
             files: AuthorityFiles::new(section.paths("x509"), section.paths("jwt")).with_wit(section.paths("wit")),
             sources: each_once(section, sources.flatten().collect()),
             workload_api: section.parsed("workload_api", str::parse::<WorkloadApi>),
+            spire_server: section.parsed("spire_server", str::parse::<SpireServer>),
             refresh_hint: section.duration("refresh_hint", MINUTE..=DAY),
         }
     }

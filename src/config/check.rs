@@ -48,7 +48,8 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     let operations = operations.has("listen").then(|| listen(&operations)).flatten();
     let admin_socket = admin_socket(&root.section("admin"), store_url.as_deref(), environment);
     let authorization = authorization(&root.section("authorization"), admin_socket.as_deref());
-    let outputs = outputs(&root.section("outputs"), &sockets(admin_socket.as_deref(), authorization.as_ref()));
+    let taken = sockets(admin_socket.as_deref(), authorization.as_ref());
+    let outputs = outputs(&root.section("outputs"), &taken, store_url.as_deref(), environment);
     let log = log(&root.section("log"));
     let relationships = relationship::relationships(&root.section("federation"), trust_domain.as_ref());
     check_purpose(root);
@@ -60,6 +61,7 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
         authorities: authorities.files,
         authority_sources: authorities.sources,
         workload_api: authorities.workload_api,
+        spire_server: authorities.spire_server,
         refresh_hint: authorities.refresh_hint?,
         endpoints,
         operations,
@@ -264,7 +266,7 @@ fn is_same(a: SocketAddr, b: SocketAddr) -> bool {
 }
 
 /// What can have keys to publish.
-const SOURCES: [&str; 6] = ["x509", "jwt", "wit", "url", "oidc", "workload_api"];
+const SOURCES: [&str; 7] = ["x509", "jwt", "wit", "url", "oidc", "workload_api", "spire_server"];
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 /// `sun_path` on Linux, without its final NUL.

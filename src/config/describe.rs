@@ -30,6 +30,7 @@ pub(crate) fn describe(config: &Config) -> String {
     ];
     lines.extend(config.authority_sources.iter().map(|one| ("source", source(one))));
     lines.extend(config.workload_api.iter().map(|api| ("source", format!("own bundle at {api}, as it streams"))));
+    lines.extend(config.spire_server.iter().map(|server| ("source", format!("own bundle of {server}, every 5s"))));
     lines.extend(config.endpoints.iter().map(|one| ("endpoint", endpoint(one, &config.trust_domain))));
     lines.extend(config.authorization.iter().map(|one| ("authorization", authorization(one))));
     lines.extend(config.outputs.described().into_iter().map(|output| ("output", output)));

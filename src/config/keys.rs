@@ -10,7 +10,7 @@ use super::section::{key_of, list_item, origin_of};
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("", &["trust_domain"]),
     ("store", &["url"]),
-    ("authorities", &["x509", "jwt", "wit", "workload_api", "refresh_hint"]),
+    ("authorities", &["x509", "jwt", "wit", "workload_api", "spire_server", "refresh_hint"]),
     ("authorities.url", &["url", "root_certificates", "interval"]),
     ("authorities.oidc", &["issuer", "jwks_url", "root_certificates", "bearer_token_file", "interval"]),
     ("endpoint.https_web", &["listen", "path", "certificate", "private_key", "max_connections"]),
@@ -37,6 +37,8 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         &["socket", "listen", "certificate", "svid", "private_key", "proxies", "path", "allow", "require_hash"],
     ),
     ("outputs.files", &["folder", "trust_domains", "shared_authorities", "mode", "command"]),
+    ("outputs.spire", &["socket", "trust_domains", "shared_authorities", "state", "take_over"]),
+    ("outputs.object_storage", &["url", "endpoint", "region", "credentials_file"]),
     ("log", &["format", "level"]),
     ("outputs.grpc", &["socket", "workload_api", "shared_authorities", "sds", "sds_all", "sds_own"]),
     ("outputs.grpc.allow", &["uid", "gid", "trust_domains"]),

@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::acme::AcmeSettings;
 use crate::authorities::files::AuthorityFiles;
 use crate::authorities::polled::PolledSource;
+use crate::authorities::spire_server::SpireServer;
 use crate::authorities::workload_api::WorkloadApi;
 use crate::authorities::workload_api::svid::SvidRequest;
 use crate::federation::relationship::FederationRelationship;
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) authority_sources: Vec<PolledSource>,
     /// A Workload API that streams our own keys.
     pub(crate) workload_api: Option<WorkloadApi>,
+    /// A SPIRE server that has our own keys.
+    pub(crate) spire_server: Option<SpireServer>,
     /// What our bundle tells peers, 60 s to 24 h.
     pub(crate) refresh_hint: Duration,
     /// Bundle endpoints: none, one, or one of each profile.
@@ -75,7 +78,8 @@ pub(crate) struct Config {
 impl Config {
     /// Whether we have keys of our own to publish.
     pub(crate) fn publishes(&self) -> bool {
-        !self.authorities.is_empty() || !self.authority_sources.is_empty() || self.workload_api.is_some()
+        let has_servers = !self.authority_sources.is_empty() || self.spire_server.is_some();
+        !self.authorities.is_empty() || has_servers || self.workload_api.is_some()
     }
 }
 

@@ -1,15 +1,19 @@
 //! `[outputs]`: where accepted bundles are delivered to.
 
+mod files;
 mod grpc;
+mod object_storage;
+mod spire;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
 
-use crate::export::files::{AfterChange, FilesOutput};
+use crate::export::files::FilesOutput;
+use crate::export::object_storage::place::ObjectPlace;
+use crate::export::spire_server::SpireOutput;
 use crate::outputs::selection::Selection;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::check::required_path;
 use super::section::Section;
 
 pub(crate) use self::grpc::GrpcConfig;
@@ -17,62 +21,39 @@ pub(crate) use self::grpc::GrpcConfig;
 /// All outputs; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OutputsConfig {
+    /// Folders of files.
     pub(crate) files: Vec<FilesOutput>,
     /// The socket at which workloads ask.
     pub(crate) grpc: Option<GrpcConfig>,
+    /// SPIRE servers.
+    pub(crate) spire: Vec<SpireOutput>,
+    /// Where our own bundle is put.
+    pub(crate) object_storage: Vec<ObjectPlace>,
 }
 
 impl OutputsConfig {
     /// Each output in a line, for people.
     pub(super) fn described(&self) -> Vec<String> {
-        let files = self.files.iter().map(|it| format!("files in {} of {}", it.folder.display(), of(&it.selection)));
-        files.chain(self.grpc.iter().map(GrpcConfig::described)).collect()
+        let files = self.files.iter().map(|it| format!("files in {} of {}", it.folder.display(), shown(&it.selection)));
+        let grpc = self.grpc.iter().map(GrpcConfig::described);
+        let spire = self.spire.iter().map(spire::described);
+        let objects = self.object_storage.iter().map(|place| format!("own bundle to {}", place.url));
+        files.chain(grpc).chain(spire).chain(objects).collect()
     }
 }
 
-fn of(selection: &Selection) -> String {
-    let names = |names: &BTreeSet<TrustDomain>| names.iter().map(TrustDomain::as_str).collect::<Vec<_>>().join(", ");
-    selection.trust_domains.as_ref().map_or_else(|| "all trust domains".into(), names)
-}
-
-/// `taken` are the sockets of other listeners.
-pub(super) fn outputs(section: &Section<'_>, taken: &[&Path]) -> OutputsConfig {
-    let files: Vec<_> = section.sections("files").iter().filter_map(files).collect();
-    for (index, output) in files.iter().enumerate() {
-        if files[..index].iter().any(|other| other.folder == output.folder) {
-            section
-                .refuse("files", format!("{} is there twice; each output has its own folder", output.folder.display()));
-        }
-    }
-    OutputsConfig { files, grpc: grpc::grpc(&section.section("grpc"), taken) }
-}
-
-fn files(section: &Section<'_>) -> Option<FilesOutput> {
-    let folder = required_path(section, "folder", "an existing folder that only the service may write");
-    let selection = selection(section);
-    let mode = if section.has("mode") { section.parsed("mode", mode) } else { Some(DEFAULT_MODE) };
-    let command = section.list("command", "a program and its arguments", |word| Ok::<_, String>(word.to_owned()))?;
-    let command = match command.split_first() {
-        None => None,
-        Some((program, arguments)) => Some(after_change(section, program, arguments)?),
-    };
-    Some(FilesOutput { folder: folder?, selection: selection?, mode: mode?, command })
-}
-
-fn after_change(section: &Section<'_>, program: &str, arguments: &[String]) -> Option<AfterChange> {
-    let program = PathBuf::from(program);
-    if !program.is_absolute() {
-        section.refuse("command", format!("{program:?} is no absolute path of a program"));
-        return None;
-    }
-    Some(AfterChange { program, arguments: arguments.to_vec() })
-}
-
-/// Whoever reads a file can be asked for, not whoever writes it: that is the service alone.
-fn mode(text: &str) -> Result<u32, &'static str> {
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if mode & 0o400 == 0o400 && mode & !0o644 == 0 => Ok(mode),
-        _ => Err("not a mode of files such as \"0644\", \"0640\" or \"0600\""),
+/// `taken` are the sockets of other listeners; `store_url` decides where state is kept by default.
+pub(super) fn outputs(
+    section: &Section<'_>,
+    taken: &[&Path],
+    store_url: Option<&str>,
+    environment: &HashMap<String, String>,
+) -> OutputsConfig {
+    OutputsConfig {
+        files: files::files(section),
+        grpc: grpc::grpc(&section.section("grpc"), taken),
+        spire: spire::spire(section, store_url),
+        object_storage: object_storage::object_storage(section, environment),
     }
 }
 
@@ -89,4 +70,8 @@ pub(super) fn selection(section: &Section<'_>) -> Option<Selection> {
     Some(Selection { trust_domains, shared_authorities: section.boolean("shared_authorities").unwrap_or(false) })
 }
 
-const DEFAULT_MODE: u32 = 0o644;
+fn shown(selection: &Selection) -> String {
+    let names = selection.trust_domains.iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
+    let which = if names.is_empty() { "all trust domains".to_owned() } else { names.join(", ") };
+    if selection.shared_authorities { format!("{which} with shared authorities") } else { which }
+}

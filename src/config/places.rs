@@ -27,6 +27,12 @@ pub(crate) fn default_admin_socket(store_url: &str, environment: &HashMap<String
     folder.join("admin.sock")
 }
 
+/// `name` beside the store's file; `None` if it has none.
+pub(super) fn default_state_file(store_url: &str, name: &str) -> Option<PathBuf> {
+    let store = Path::new(store_url.strip_prefix(SQLITE)?);
+    Some(store.with_file_name(name))
+}
+
 /// systemd lists several folders with colons between them; the first is ours.
 fn absolute(environment: &HashMap<String, String>, name: &str) -> Option<PathBuf> {
     let first = environment.get(name)?.split(':').next()?;

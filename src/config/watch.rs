@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authorities::files::AuthorityFiles;
 use crate::authorities::polled::PolledSource;
+use crate::authorities::spire_server::SpireServer;
 use crate::authorities::workload_api::WorkloadApi;
 use crate::files::trusted;
 use crate::files::watch::FileWatch;
@@ -104,14 +105,19 @@ pub(crate) fn restart_needed(running: &Config, new: &Config) -> Vec<&'static str
         ("operations", running.operations != new.operations),
         ("admin", running.admin_socket != new.admin_socket),
         ("authorization", listener(running) != listener(new)),
+        ("outputs", running.outputs != new.outputs),
         ("log", running.log != new.log),
         ("outputs", outputs(running) != outputs(new)),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
 }
 
-fn authorities(config: &Config) -> (&AuthorityFiles, &[PolledSource], Option<&WorkloadApi>, Duration) {
-    (&config.authorities, &config.authority_sources, config.workload_api.as_ref(), config.refresh_hint)
+type Authorities<'a> =
+    (&'a AuthorityFiles, &'a [PolledSource], Option<&'a WorkloadApi>, Option<&'a SpireServer>, Duration);
+
+fn authorities(config: &Config) -> Authorities<'_> {
+    let (streamed, asked) = (config.workload_api.as_ref(), config.spire_server.as_ref());
+    (&config.authorities, &config.authority_sources, streamed, asked, config.refresh_hint)
 }
 
 /// The authorization listener without its rules, which need no restart.

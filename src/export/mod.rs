@@ -1,6 +1,8 @@
 //! Outputs that push: each takes what its selection shows to one place, on its own and again until it is there.
 
 pub(crate) mod files;
+pub(crate) mod object_storage;
+pub(crate) mod spire_server;
 
 use std::error::Error;
 use std::sync::Arc;
@@ -42,7 +44,8 @@ pub(crate) async fn export(
     let mut failures = 0;
     loop {
         let view = views.borrow_and_update().clone();
-        let wait = match sink.deliver(&view).await {
+        let Some(outcome) = stop.run_until_cancelled(sink.deliver(&view)).await else { return };
+        let wait = match outcome {
             Ok(()) => {
                 if !there.is_some_and(|there| there.shows_the_same(&view)) || failures > 0 {
                     info!(output = kind, target, generation = view.generation.number, "bundles delivered");

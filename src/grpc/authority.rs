@@ -262,7 +262,7 @@ mod tests {
         ) {
             let bytes = connection(&[bytes]);
             let mended = mended(&bytes, pieces);
-            prop_assert_eq!(&mended, &super::tests::mended(&bytes, bytes.len()));
+            prop_assert_eq!(&mended, &mended(&bytes, bytes.len()));
             for (before, after) in bytes.iter().zip(&mended) {
                 prop_assert!(before == after || (matches!(before, b'/' | b'%') && *after == b'-'));
             }

@@ -32,6 +32,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("sqlx::", &["store/"]),
     ("reqwest::", &["federation/endpoint_client", "acme/client", "cli/"]),
     ("tonic::", &["grpc/", "authorities/workload_api", "authorities/spire_server", "export/spire_server"]),
+    ("object_store::", &["export/object_storage"]),
     ("rust_spiffe::", &["authorities/workload_api"]),
     ("impl ServerCertVerifier for", &["verify/rustls", "verify/presented"]),
     // What is fetched without authentication is for looking at, and for finding what a digest names.

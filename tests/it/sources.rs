@@ -24,6 +24,14 @@ pub(crate) fn rust_files(folder: &str) -> Vec<(String, String)> {
     found
 }
 
+/// The sample of a page that begins with this line, as it stands there.
+pub(crate) fn sample(page: &str, first: &str) -> String {
+    let text = fs::read_to_string(root().join("docs").join(page)).unwrap();
+    let samples = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let sample = samples.into_iter().find(|sample| sample.starts_with(first));
+    sample.unwrap_or_else(|| panic!("docs/{page} has no sample of {first}")).to_owned()
+}
+
 fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
 }

@@ -8,10 +8,9 @@ use rust_spiffe::{JwtBundleSet, X509BundleSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::authorities::jwks::{JwksError, signature_keys};
+use crate::authorities::own_certificates::{CertificatesError, own_certificates};
 use crate::authorities::source::{Found, Panicked, Reporter};
-use crate::authorities::{MisWired, check_wiring};
-use crate::spiffe::authority::{Authority, SvidType, X509Authority, X509AuthorityError};
-use crate::spiffe::document::BundleDocument;
+use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::stream::follow;
@@ -64,21 +63,10 @@ fn tell(report: &Reporter, found: Result<Found, BundleProblem>) {
     }
 }
 
-/// All of it or nothing, as in a file.
 fn x509(trust_domain: &TrustDomain, set: &X509BundleSet) -> Result<Found, BundleProblem> {
     let own = set.iter().find(|(name, _)| name.as_ref() == trust_domain.as_str());
-    let certificates = own.map(|(_, bundle)| bundle.authorities()).filter(|certificates| !certificates.is_empty());
-    let certificates = certificates.ok_or(BundleProblem::NoOwnBundle)?;
-    if certificates.len() > BundleDocument::MAX_KEYS {
-        return Err(BundleProblem::TooMany);
-    }
-    let read = |(position, der): (usize, &[u8])| {
-        let authority = X509Authority::from_der(der).map_err(|reason| BundleProblem::Certificate { position, reason });
-        authority.map(Authority::X509)
-    };
-    let authorities = (1..).zip(certificates).map(|(position, one)| read((position, one.as_bytes())));
-    let authorities: Vec<_> = authorities.collect::<Result<_, _>>()?;
-    check_wiring(trust_domain, &authorities)?;
+    let certificates = own.map_or(&[][..], |(_, bundle)| bundle.authorities());
+    let authorities = own_certificates(trust_domain, certificates.iter().map(|one| one.as_bytes()))?;
     Ok(Found { authorities, ignored: Vec::new() })
 }
 
@@ -101,16 +89,12 @@ enum BundleProblem {
     Api(#[from] WorkloadApiProblem),
     #[error("the Workload API has no key of our own trust domain; is trust_domain the one of its server?")]
     NoOwnBundle,
-    #[error("CA certificate {position} of the bundle: {reason}")]
-    Certificate { position: usize, reason: X509AuthorityError },
     #[error("{0}")]
-    MisWired(#[from] MisWired),
+    Certificates(#[from] CertificatesError),
     #[error("{0}")]
     Jwks(#[from] JwksError),
     #[error("{Panicked}")]
     Panicked,
-    #[error("the bundle holds more than {} keys, which is more than peers read", BundleDocument::MAX_KEYS)]
-    TooMany,
 }
 
 impl BundleProblem {
@@ -119,11 +103,9 @@ impl BundleProblem {
         match self {
             Self::Api(problem) => problem.code(),
             Self::NoOwnBundle => "no-own-bundle",
-            Self::Certificate { reason, .. } => reason.code(),
-            Self::MisWired(error) => error.code(),
+            Self::Certificates(error) => error.code(),
             Self::Jwks(error) => error.code(),
             Self::Panicked => Panicked.code(),
-            Self::TooMany => "too-many-authorities",
         }
     }
 }

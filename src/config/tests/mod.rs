@@ -3,6 +3,7 @@ mod authorities;
 mod documents;
 mod outputs;
 mod policy;
+mod pushed;
 mod reload;
 
 use std::collections::HashMap;

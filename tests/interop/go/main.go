@@ -1,5 +1,5 @@
-// Interop runs Comity against implementations nobody here wrote: go-spiffe, Envoy, nginx, pebble, and what reads the
-// Workload API in Python and Java.
+// Interop runs Comity against implementations nobody here wrote: go-spiffe, SPIRE's SDK, Envoy, nginx, pebble, moto, and
+// what reads the Workload API in Python and Java.
 //
 // It prints one line per check and a closing count, and fails if a check does.
 package main
@@ -33,6 +33,7 @@ func main() {
 	var acme acmeBinaries
 	flag.StringVar(&acme.pebble, "pebble", "pebble", "the pebble binary")
 	flag.StringVar(&acme.challtestsrv, "challtestsrv", "pebble-challtestsrv", "the binary of pebble's DNS")
+	moto := flag.String("moto", "moto_server", "the binary of moto, an S3 server")
 	speed := flag.String("speed", "", "only time go-spiffe with the chains in this folder, made if it has none")
 	itself := flag.Bool("itself", false, "run go-spiffe against itself: proves the checks, needs no comity")
 	flag.Parse()
@@ -46,7 +47,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	report := &report{}
-	if err := run(ctx, report, *comity, *itself, proxies, acme, workloads); err != nil {
+	if err := run(ctx, report, *comity, *itself, proxies, acme, workloads, *moto); err != nil {
 		report.record("the run itself", err)
 	}
 	fmt.Printf("%d passed, %d failed\n", report.passed, report.failed)
@@ -58,7 +59,7 @@ func main() {
 
 func run(
 	ctx context.Context, report *report, comity string, itself bool, proxies binaries, acme acmeBinaries,
-	workloads workloads,
+	workloads workloads, moto string,
 ) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -92,6 +93,7 @@ func run(
 			runAgainstComity(ctx, report, comity, folder, peers, proxies),
 			checkWorkloadOutput(ctx, report, comity, folder, workloads),
 			checkSDS(ctx, report, comity, folder, peers, proxies),
+			checkSPIREServer(ctx, report, comity, folder, peers, moto),
 		)
 		<-done
 		return err

@@ -1,0 +1,210 @@
+//! Calls over the admin socket.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use prost::Message;
+use tokio::time::timeout;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
+
+use crate::files::trusted;
+use crate::spiffe::trust_domain::TrustDomain;
+use crate::verify::text::shown;
+
+use super::api::{
+    Bundle, BundlePage, Bundles, DeleteBundles, Deleted, DeletedBundle, GetBundle, ListPage, RelationshipPage, Stored,
+    StoredBundle,
+};
+use super::{SpireServer, SpireServerProblem, check_domain};
+
+/// A connection. An answer has at most 32 MiB and 30 s.
+pub(crate) struct Client {
+    grpc: Grpc<Channel>,
+}
+
+impl Client {
+    /// Connects, unless others could put a socket of theirs there.
+    pub(crate) async fn connect(server: &SpireServer) -> Result<Self, SpireServerProblem> {
+        trusted::check_place(server.socket())?;
+        let endpoint = Endpoint::from_shared(server.to_string()).map_err(|error| unavailable(&error))?;
+        match timeout(CONNECT, endpoint.connect()).await {
+            Ok(Ok(channel)) => Ok(Self { grpc: Grpc::new(channel).max_decoding_message_size(MAX_ANSWER) }),
+            Ok(Err(error)) => Err(unavailable(&error)),
+            Err(_) => Err(SpireServerProblem::Silent),
+        }
+    }
+
+    /// The server's own bundle, if it is of our trust domain.
+    pub(crate) async fn bundle(&mut self, own: &TrustDomain) -> Result<Bundle, SpireServerProblem> {
+        let bundle: Bundle = self.call("/spire.api.server.bundle.v1.Bundle/GetBundle", GetBundle {}).await?;
+        check_domain(&bundle.trust_domain, own)?;
+        Ok(bundle)
+    }
+
+    /// Gives each federated bundle to `take`; none of them is kept here.
+    pub(crate) async fn each_federated_bundle(
+        &mut self,
+        mut take: impl FnMut(Bundle),
+    ) -> Result<(), SpireServerProblem> {
+        let mut pages = Pages::default();
+        while let Some(question) = pages.next() {
+            let path = "/spire.api.server.bundle.v1.Bundle/ListFederatedBundles";
+            let page: BundlePage = self.call(path, question).await?;
+            page.bundles.into_iter().for_each(&mut take);
+            pages.turn(page.next_page_token)?;
+        }
+        Ok(())
+    }
+
+    /// Trust domains whose bundles the server fetches by itself, as far as it tells: those of its own configuration
+    /// file are not among them.
+    pub(crate) async fn relationships(&mut self) -> Result<BTreeSet<String>, SpireServerProblem> {
+        let (mut pages, mut names) = (Pages::default(), BTreeSet::new());
+        while let Some(question) = pages.next() {
+            let path = "/spire.api.server.trustdomain.v1.TrustDomain/ListFederationRelationships";
+            let page: RelationshipPage = self.call(path, question).await?;
+            names.extend(page.relationships.into_iter().map(|relationship| relationship.trust_domain));
+            pages.turn(page.next_page_token)?;
+        }
+        Ok(names)
+    }
+
+    /// Each is created, unless there is one; outcomes in the same order.
+    pub(crate) async fn create(&mut self, bundle: Vec<Bundle>) -> Result<Vec<StoredBundle>, SpireServerProblem> {
+        let asked = bundle.len();
+        let path = "/spire.api.server.bundle.v1.Bundle/BatchCreateFederatedBundle";
+        let Stored { results } = self.call(path, Bundles { bundle }).await?;
+        one_for_each(asked, results)
+    }
+
+    /// Each is replaced, unless there is none; outcomes in the same order.
+    pub(crate) async fn update(&mut self, bundle: Vec<Bundle>) -> Result<Vec<StoredBundle>, SpireServerProblem> {
+        let asked = bundle.len();
+        let path = "/spire.api.server.bundle.v1.Bundle/BatchUpdateFederatedBundle";
+        let Stored { results } = self.call(path, Bundles { bundle }).await?;
+        one_for_each(asked, results)
+    }
+
+    /// Each is deleted, and registration entries no longer federate with it; outcomes in the same order.
+    pub(crate) async fn delete(
+        &mut self,
+        trust_domains: Vec<String>,
+    ) -> Result<Vec<DeletedBundle>, SpireServerProblem> {
+        let asked = trust_domains.len();
+        let path = "/spire.api.server.bundle.v1.Bundle/BatchDeleteFederatedBundle";
+        let question = DeleteBundles { trust_domains, mode: DeleteBundles::DISSOCIATE };
+        let Deleted { results } = self.call(path, question).await?;
+        one_for_each(asked, results)
+    }
+
+    async fn call<Q, A>(&mut self, path: &'static str, question: Q) -> Result<A, SpireServerProblem>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let call = async {
+            self.grpc.ready().await.map_err(|error| unavailable(&error))?;
+            let codec = ProstCodec::<Q, A>::default();
+            let answer = self.grpc.unary(Request::new(question), PathAndQuery::from_static(path), codec).await;
+            answer.map(tonic::Response::into_inner).map_err(|status| problem(&status))
+        };
+        timeout(CALL, call).await.unwrap_or(Err(SpireServerProblem::Silent))
+    }
+}
+
+/// Each item has its outcome, or nobody knows which is whose.
+fn one_for_each<T>(asked: usize, results: Vec<T>) -> Result<Vec<T>, SpireServerProblem> {
+    match results.len() {
+        answered if answered == asked => Ok(results),
+        answered => Err(SpireServerProblem::malformed(format!("{answered} results for {asked} bundles"))),
+    }
+}
+
+fn unavailable(error: &(dyn std::error::Error + 'static)) -> SpireServerProblem {
+    let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    SpireServerProblem::Unavailable { detail: shown(format!("{error}{cause}").as_bytes()) }
+}
+
+/// A status of the server's, or of the library that could not read what it said.
+fn problem(status: &Status) -> SpireServerProblem {
+    let detail = format!("{:?}: {}", status.code(), shown(status.message().as_bytes()));
+    match status.code() {
+        Code::PermissionDenied | Code::Unauthenticated => SpireServerProblem::Denied { detail },
+        Code::Unavailable | Code::Cancelled | Code::Unknown => SpireServerProblem::Unavailable { detail },
+        Code::OutOfRange | Code::DataLoss => SpireServerProblem::Malformed { detail },
+        Code::Internal if status.message().starts_with("failed to decode") => SpireServerProblem::Malformed { detail },
+        _ => SpireServerProblem::Failed { detail },
+    }
+}
+
+/// Where a list goes on.
+struct Pages {
+    token: Option<String>,
+    turned: u32,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self { token: Some(String::new()), turned: 0 }
+    }
+}
+
+impl Pages {
+    fn next(&mut self) -> Option<ListPage> {
+        self.token.take().map(|page_token| ListPage { page_size: PAGE_SIZE, page_token })
+    }
+
+    fn turn(&mut self, token: String) -> Result<(), SpireServerProblem> {
+        self.turned += 1;
+        if self.turned > MAX_PAGES {
+            return Err(SpireServerProblem::malformed(format!("a list has more than {MAX_PAGES} pages")));
+        }
+        self.token = Some(token).filter(|token| !token.is_empty());
+        Ok(())
+    }
+}
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// For one call, its answer included.
+pub(super) const CALL: Duration = Duration::from_secs(30);
+/// Bundles on a page; each has at most 1 MiB where Comity put it.
+const PAGE_SIZE: i32 = 25;
+const MAX_ANSWER: usize = 32 << 20;
+/// Room for ten times the relationships that we promise.
+const MAX_PAGES: u32 = 4_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("api.sock");
+        let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let mut client = Client::connect(&SpireServer::at(&socket).unwrap()).await.unwrap();
+        let asked = client.bundle(&"a.example".parse().unwrap()).await.unwrap_err();
+        assert_eq!(
+            (asked.code(), asked.to_string()),
+            ("spire-server-unavailable", SpireServerProblem::Silent.to_string())
+        );
+    }
+
+    #[test]
+    fn a_list_without_end_is_left() {
+        let mut pages = Pages::default();
+        let turned = (0..).find_map(|number: u32| pages.turn(number.to_string()).err().map(|error| (number, error)));
+        let (number, error) = turned.unwrap();
+        assert_eq!((number, error.code()), (MAX_PAGES, "spire-server-malformed"));
+        let mut pages = Pages::default();
+        assert_eq!(pages.next().unwrap().page_token, "");
+        pages.turn("b.example".into()).unwrap();
+        assert_eq!(pages.next().unwrap().page_token, "b.example");
+        pages.turn(String::new()).unwrap();
+        assert_eq!(pages.next(), None);
+    }
+}
