@@ -21,6 +21,7 @@ pub(crate) mod places;
 pub(crate) mod poller;
 pub(crate) mod pollers;
 pub(crate) mod probe;
+pub(crate) mod preference;
 pub(crate) mod proxy;
 pub(crate) mod published_bundle;
 pub(crate) mod publisher;
