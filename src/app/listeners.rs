@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ use crate::http::metrics::Metrics;
 use crate::http::operations::{Operations, serve_operations};
 use crate::http::tls::{EndpointTls, TlsFileError};
 use crate::http::unix_socket::{Purpose, UnixSocket};
+use crate::http::waits::WaitLimits;
 use crate::outputs::progress::Outputs;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::Store;
@@ -111,7 +113,9 @@ impl Listeners {
     ) {
         let shown = self.tls();
         let Self { endpoints, operations, admin, authorization, metrics } = self;
+        let refresh_hint = configured.borrow().refresh_hint;
         for (config, tls, listener) in endpoints {
+            let waits = waits(&config, refresh_hint);
             let profile = config.profile.as_str();
             let address = listener.local_addr().ok().map(display);
             info!(profile, address, path = config.path, "serving the bundle endpoint");
@@ -121,7 +125,7 @@ impl Listeners {
             tasks.essential(profile, async move {
                 let tls = tls.server_config().map_err(io::Error::other)?;
                 let limits = limits(&config);
-                let endpoint = EndpointListener { profile, listener, tls, path: config.path, limits };
+                let endpoint = EndpointListener { profile, listener, tls, path: config.path, limits, waits };
                 serve_endpoint(endpoint, published, fetchers, metrics, stop).await
             });
         }
@@ -158,7 +162,16 @@ fn limits(endpoint: &EndpointConfig) -> ListenerLimits {
     ListenerLimits { connections: endpoint.max_connections.div_ceil(defaults.workers), ..defaults }
 }
 
+/// Nobody need wait for longer than the hint, at which peers that don't wait come again.
+fn waits(endpoint: &EndpointConfig, refresh_hint: Duration) -> WaitLimits {
+    let EndpointConfig { max_waits, max_waits_per_address, .. } = *endpoint;
+    WaitLimits { longest: refresh_hint.min(LONGEST_WAIT), per_address: max_waits_per_address, in_all: max_waits }
+}
+
 pub(super) async fn watch_tls(tls: EndpointTls, metrics: Metrics, stop: CancellationToken) -> io::Result<()> {
     tls.watch(metrics, stop).await;
     Ok(())
 }
+
+/// Of a wait, whatever the hint.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);

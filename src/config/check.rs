@@ -101,13 +101,31 @@ fn endpoint(section: &Section<'_>, profile: EndpointKind, own: Option<&TrustDoma
         _ => key_files(section, profile),
     };
     let max_connections = section.integer("max_connections", 1..=65_536);
+    let max_waits = max_waits(section, max_connections);
+    let per_address = section.integer("max_waits_per_address", 1..=65_536);
     Some(EndpointConfig {
         profile,
         listen: listen?,
         path: path?,
         keys: keys?,
         max_connections: usize::try_from(max_connections?).ok()?,
+        max_waits: usize::try_from(max_waits?).ok()?,
+        max_waits_per_address: usize::try_from(per_address?).ok()?,
     })
+}
+
+/// Requests that wait, by default as many as leave half of the connections to others.
+fn max_waits(section: &Section<'_>, max_connections: Option<u64>) -> Option<u64> {
+    if !section.has("max_waits") {
+        return Some(max_connections? / 2);
+    }
+    let waits = section.integer("max_waits", 0..=65_535)?;
+    if max_connections.is_some_and(|connections| waits >= connections) {
+        let right = "must be below max_connections, or requests that wait leave no connection to others";
+        section.refuse("max_waits", format!("{waits} {right}"));
+        return None;
+    }
+    Some(waits)
 }
 
 fn key_files(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointKeys> {

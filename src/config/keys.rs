@@ -13,7 +13,10 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("authorities", &["x509", "jwt", "wit", "workload_api", "refresh_hint"]),
     ("authorities.url", &["url", "root_certificates", "interval"]),
     ("authorities.oidc", &["issuer", "jwks_url", "root_certificates", "bearer_token_file", "interval"]),
-    ("endpoint.https_web", &["listen", "path", "certificate", "private_key", "max_connections"]),
+    (
+        "endpoint.https_web",
+        &["listen", "path", "certificate", "private_key", "max_connections", "max_waits", "max_waits_per_address"],
+    ),
     (
         "endpoint.https_web.acme",
         &[
@@ -28,7 +31,17 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ),
     (
         "endpoint.https_spiffe",
-        &["listen", "path", "svid", "private_key", "workload_api", "spiffe_id", "max_connections"],
+        &[
+            "listen",
+            "path",
+            "svid",
+            "private_key",
+            "workload_api",
+            "spiffe_id",
+            "max_connections",
+            "max_waits",
+            "max_waits_per_address",
+        ],
     ),
     ("operations", &["listen"]),
     ("admin", &["socket"]),

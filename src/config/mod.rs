@@ -91,6 +91,10 @@ pub(crate) struct EndpointConfig {
     pub(crate) keys: EndpointKeys,
     /// Open connections at once, 1 to 65,536; more wait.
     pub(crate) max_connections: usize,
+    /// Requests at once that wait for the bundle to change, fewer than connections.
+    pub(crate) max_waits: usize,
+    /// The same of one address.
+    pub(crate) max_waits_per_address: usize,
 }
 
 /// Where an endpoint's certificate and key come from.

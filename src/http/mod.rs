@@ -4,6 +4,7 @@ pub(crate) mod admin;
 pub(crate) mod authorization;
 pub(crate) mod bundles;
 pub(crate) mod challenges;
+mod conditional;
 pub(crate) mod endpoint;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test code")]
@@ -22,4 +23,5 @@ mod state_metrics;
 pub(crate) mod tls;
 pub(crate) mod unix_socket;
 pub(crate) mod verification;
+pub(crate) mod waits;
 mod xfcc;
