@@ -72,6 +72,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "proxy",
             "svid_types",
             "spiffe_ids",
+            "wait",
             "jwt_audiences",
             "jwt_maximum_lifetime",
             "not_after",

@@ -58,3 +58,4 @@ mod trust;
 mod verify;
 mod wire;
 mod workload_api;
+mod waiting;
