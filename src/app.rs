@@ -1,6 +1,7 @@
 //! Builds the service from its configuration, supervises it, stops it.
 
 mod authorization;
+mod distribution;
 pub(crate) mod error;
 mod listeners;
 mod outputs;
@@ -120,7 +121,7 @@ impl App {
         listeners.renew(&store, &clock, &mut tasks).await?;
         let progress = Outputs::new(clock.clone());
         outputs::start(&configured_now.borrow().outputs, &views, &progress, &mut tasks);
-        listeners.serve(&federation, &publisher, progress, configured_now.clone(), &mut tasks);
+        listeners.serve(&federation, &publisher, &views, progress, configured_now.clone(), &mut tasks);
         tasks.essential("pollers", async move {
             pollers.run(wanted_now).await;
             Ok(())

@@ -9,7 +9,7 @@ use actix_web::web::{Bytes, Data, Path};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::PrivateKeyDer;
@@ -44,12 +44,15 @@ impl Peers {
     }
 
     pub(crate) fn start(count: usize) -> Result<Self> {
-        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
-        let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der())?;
+        let (ca_key, key) = (KeyPair::generate()?, KeyPair::generate()?);
+        let root = ca("root").self_signed(&ca_key)?;
+        let leaf = CertificateParams::new(["127.0.0.1".to_owned()])?;
+        let leaf = leaf.signed_by(&key, &Issuer::from_params(&ca("root"), &ca_key))?;
+        let key = PrivateKeyDer::try_from(key.serialize_der())?;
         let tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![certified.cert.der().clone()], key)?;
+            .with_single_cert(vec![leaf.der().clone()], key)?;
         let peer = |number| Peer {
             published: watch::Sender::new(Published { sequence: 1, authorities: vec![authority(&Self::name(number))] }),
             waits: watch::Sender::new(0),
@@ -60,7 +63,7 @@ impl Peers {
         let server = HttpServer::new(app).workers(1).bind_rustls_0_23("127.0.0.1:0", tls)?;
         let address = server.addrs()[0];
         actix_web::rt::spawn(server.run());
-        Ok(Self { address, root: certified.cert.pem(), all })
+        Ok(Self { address, root: root.pem(), all })
     }
 
     /// Until a request waits.
@@ -113,11 +116,17 @@ async fn answer(number: Path<usize>, request: HttpRequest, peers: Data<Vec<Peer>
     if is_known(&published) { response.finish() } else { response.body(published.document()) }
 }
 
-/// A new CA of this domain, as a bundle has it.
-fn authority(name: &str) -> Value {
+fn ca(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+/// A new CA of this domain, as a bundle has it.
+fn authority(name: &str) -> Value {
+    let mut params = ca(name);
     params.subject_alt_names = vec![SanType::URI(format!("spiffe://{name}").try_into().expect("ASCII"))];
     let key = KeyPair::generate().expect("a key");
     let certificate = params.self_signed(&key).expect("a certificate");

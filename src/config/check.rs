@@ -16,7 +16,7 @@ use crate::telemetry::{LogConfig, LogFormat};
 
 use super::authorities::Authorities;
 use super::authorization::{AuthorizationConfig, AuthorizationTransport, authorization};
-use super::outputs::outputs;
+use super::outputs::{OutputsConfig, outputs};
 use super::places::{SQLITE, default_admin_socket, default_store_url};
 use super::problem::ConfigErrors;
 use super::section::{Context, Section};
@@ -47,11 +47,11 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     let operations = operations.has("listen").then(|| listen(&operations)).flatten();
     let admin_socket = admin_socket(&root.section("admin"), store_url.as_deref(), environment);
     let authorization = authorization(&root.section("authorization"), admin_socket.as_deref());
-    let outputs = outputs(&root.section("outputs"));
+    let outputs = outputs(&root.section("outputs"), &endpoints);
     let log = log(&root.section("log"));
     let relationships = relationship::relationships(&root.section("federation"), trust_domain.as_ref());
     check_purpose(root);
-    check_listeners(root, &endpoints, operations, authorization.as_ref());
+    check_listeners(root, &endpoints, operations, authorization.as_ref(), &outputs);
     acme::check_store(root, &endpoints);
     Some(Config {
         trust_domain: trust_domain?,
@@ -248,6 +248,7 @@ fn check_listeners(
     endpoints: &[EndpointConfig],
     operations: Option<SocketAddr>,
     authorization: Option<&AuthorizationConfig>,
+    outputs: &OutputsConfig,
 ) {
     let endpoint = root.section("endpoint");
     let endpoints = endpoints.iter().map(|one| (endpoint.section(one.profile.as_str()), one.listen));
@@ -256,8 +257,9 @@ fn check_listeners(
         AuthorizationTransport::Tls(tls) => Some((root.section("authorization"), tls.listen)),
         AuthorizationTransport::Unix(_) => None,
     });
+    let http = outputs.http.iter().map(|http| (root.section("outputs").section("http"), http.listen));
     let mut taken: Vec<SocketAddr> = Vec::new();
-    for (section, address) in endpoints.chain(operations).chain(authorization) {
+    for (section, address) in endpoints.chain(operations).chain(authorization).chain(http) {
         if taken.iter().any(|other| is_same(*other, address)) {
             section.refuse("listen", format!("\"{address}\" is another listener's address; each has its own"));
         }

@@ -8,11 +8,13 @@ use rustls::time_provider::DefaultTimeProvider;
 
 use crate::authorities::polled::{Origin, PolledSource};
 use crate::federation::relationship::{ChangeControl, EndpointProfile, FederationRelationship};
+use crate::outputs::selection::Selection;
 use crate::spiffe::authority::SvidType;
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::{
-    AuthorizationConfig, AuthorizationTransport, Config, EndpointConfig, EndpointKeys, MutualTlsConfig, policy,
+    AuthorizationConfig, AuthorizationTransport, Config, EndpointConfig, EndpointKeys, HttpOutputConfig,
+    MutualTlsConfig, policy,
 };
 
 /// What `comity config check` prints: the values in force, and what is wrong with the files of keys and
@@ -32,6 +34,10 @@ pub(crate) fn describe(config: &Config) -> String {
     lines.extend(config.workload_api.iter().map(|api| ("source", format!("own bundle at {api}, as it streams"))));
     lines.extend(config.endpoints.iter().map(|one| ("endpoint", endpoint(one, &config.trust_domain))));
     lines.extend(config.authorization.iter().map(|one| ("authorization", authorization(one))));
+    lines.extend(config.outputs.http.iter().map(|one| ("outputs.http", http_output(one))));
+    lines.extend(
+        config.outputs.oidc.iter().map(|one| ("outputs.oidc", format!("our JWT authorities as {}", one.as_str()))),
+    );
     lines.extend(config.relationships.iter().map(|one| ("federation", relationship(one))));
     lines.into_iter().fold(String::from("the configuration is valid\n"), |mut out, (name, value)| {
         writeln!(out, "  {name:14}{value}").expect("a string takes everything");
@@ -87,6 +93,22 @@ fn authorization(authorization: &AuthorizationConfig) -> String {
     match authorization.rules.allow.as_slice() {
         [] => format!("{place}, lets in nobody: allow is empty"),
         allow => format!("{place}, lets in {}", allow.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn http_output(output: &HttpOutputConfig) -> String {
+    let certificate = match output.tls(Arc::new(DefaultTimeProvider)) {
+        None => "without TLS".into(),
+        Some(Ok(tls)) => format!("certificate until {}", tls.not_after().unwrap_or_default()),
+        Some(Err(error)) => format!("not yet: {error} [{}]", error.code()),
+    };
+    format!("{} at {}/bundles, {certificate}", shown(&output.selection), output.origin(output.listen))
+}
+
+fn shown(selection: &Selection) -> String {
+    match &selection.trust_domains {
+        None => "all trust domains".into(),
+        Some(some) => some.iter().map(TrustDomain::as_str).collect::<Vec<_>>().join(", "),
     }
 }
 

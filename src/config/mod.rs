@@ -34,7 +34,7 @@ use crate::verify::policy::Policy;
 pub(crate) use self::authorization::{AuthorizationConfig, AuthorizationTransport, MutualTlsConfig};
 pub(crate) use self::describe::describe;
 pub(crate) use self::endpoint_files::check_endpoint_files;
-pub(crate) use self::outputs::OutputsConfig;
+pub(crate) use self::outputs::{HttpOutputConfig, OutputsConfig};
 pub(crate) use self::places::{default_admin_socket, default_store_url};
 pub(crate) use self::problem::ConfigErrors;
 

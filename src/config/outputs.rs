@@ -1,16 +1,32 @@
 //! `[outputs]`: where accepted bundles are delivered to.
 
+mod http;
+mod oidc;
+
+use crate::http::oidc::OidcIssuer;
 use crate::outputs::selection::Selection;
 use crate::spiffe::trust_domain::TrustDomain;
 
+use super::EndpointConfig;
 use super::section::Section;
+
+pub(crate) use self::http::HttpOutputConfig;
 
 /// All outputs; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OutputsConfig {}
+pub(crate) struct OutputsConfig {
+    /// A listener inside the domain.
+    pub(crate) http: Option<HttpOutputConfig>,
+    /// Our keys for clouds, on the listener of `https_web`.
+    pub(crate) oidc: Option<OidcIssuer>,
+}
 
-pub(super) fn outputs(_section: &Section<'_>) -> OutputsConfig {
-    OutputsConfig {}
+/// Reads the section; `endpoints` are those of ours.
+pub(super) fn outputs(section: &Section<'_>, endpoints: &[EndpointConfig]) -> OutputsConfig {
+    OutputsConfig {
+        http: http::output(&section.section("http")),
+        oidc: oidc::issuer(&section.section("oidc"), endpoints),
+    }
 }
 
 /// The keys by which every output says what it shows.

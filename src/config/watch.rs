@@ -103,6 +103,7 @@ pub(crate) fn restart_needed(running: &Config, new: &Config) -> Vec<&'static str
         ("operations", running.operations != new.operations),
         ("admin", running.admin_socket != new.admin_socket),
         ("authorization", listener(running) != listener(new)),
+        ("outputs", running.outputs != new.outputs),
         ("log", running.log != new.log),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()

@@ -154,7 +154,7 @@ fn accepted(federation: &Federation, relationship: &RelationshipStatus) -> Resul
 }
 
 /// RFC 7468, lines of 64 characters.
-fn pem(authority: &X509Authority) -> String {
+pub(super) fn pem(authority: &X509Authority) -> String {
     let mut text = STANDARD.encode(authority.der());
     for end in (64..text.len()).step_by(64).rev() {
         text.insert(end, '\n');

@@ -23,6 +23,7 @@ use super::challenges::ACME_TLS;
 use super::conditional::{NO_CACHE, Representation};
 use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, last_answer, serve_until};
 use super::metrics::Metrics;
+use super::oidc::Oidc;
 use super::waits::{Line, WaitLimits, Waits};
 
 /// A bundle endpoint that is bound and not yet served.
@@ -39,6 +40,8 @@ pub(crate) struct EndpointListener {
     pub(crate) limits: ListenerLimits,
     /// How many may wait for a change, and how long.
     pub(crate) waits: WaitLimits,
+    /// What is served besides, at paths of its own.
+    pub(crate) oidc: Option<Oidc>,
 }
 
 /// Serves the newest bundle until `stop`, and notes to whom; no answer waits for the store or a peer, and for the next
@@ -50,10 +53,10 @@ pub(crate) async fn serve_endpoint(
     metrics: Metrics,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let EndpointListener { profile, listener, tls, path, limits, waits } = endpoint;
+    let EndpointListener { profile, listener, tls, path, limits, waits, oidc } = endpoint;
     let connections = metrics.clone();
     let waits = Waits::new(waits, stop.clone());
-    let served = web::Data::new(Served { profile, path, bundle, fetchers, metrics, waits, stop: stop.clone() });
+    let served = web::Data::new(Served { profile, path, bundle, oidc, fetchers, metrics, waits, stop: stop.clone() });
     let server = HttpServer::new(move || App::new().app_data(served.clone()).default_service(web::to(answer)))
         .disable_signals()
         .shutdown_timeout(DRAIN_SECONDS)
@@ -90,6 +93,7 @@ struct Served {
     profile: &'static str,
     path: String,
     bundle: watch::Receiver<Option<Arc<PublishedBundle>>>,
+    oidc: Option<Oidc>,
     fetchers: Arc<Fetchers>,
     metrics: Metrics,
     waits: Waits,
@@ -115,11 +119,15 @@ async fn answer(request: HttpRequest, served: web::Data<Served>) -> HttpResponse
 
 impl Served {
     async fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        if request.uri().path() != self.path {
+        let oidc = self.oidc.as_ref().filter(|oidc| oidc.has(request.uri().path()));
+        if request.uri().path() != self.path && oidc.is_none() {
             return HttpResponse::NotFound().finish();
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish();
+        }
+        if let Some(oidc) = oidc {
+            return oidc.answer(request);
         }
         let answer = |bundle: &Option<Arc<PublishedBundle>>| self.answer_with(bundle.as_deref(), request);
         self.waits.answer(request, &self.bundle, answer, || self.metrics.waiting(self.profile)).await

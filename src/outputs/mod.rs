@@ -2,4 +2,5 @@
 
 pub(crate) mod progress;
 pub(crate) mod selection;
+pub(crate) mod served;
 pub(crate) mod view;

@@ -216,6 +216,7 @@ impl Stage {
             path: "/".into(),
             limits: ListenerLimits::default(),
             waits: WaitLimits::default(),
+            oidc: None,
         };
         let stop = CancellationToken::new();
         let mut served = JoinSet::new();

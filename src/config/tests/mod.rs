@@ -3,6 +3,7 @@ mod authorities;
 mod documents;
 mod policy;
 mod reload;
+mod served;
 
 use std::collections::HashMap;
 use std::fs;

@@ -59,6 +59,7 @@ impl Endpoint {
             path: "/bundle".into(),
             limits: ListenerLimits { workers: 1, ..limits },
             waits: WAITS,
+            oidc: None,
         };
         let (metrics, mut tasks) = (Metrics::default(), JoinSet::new());
         let fetchers = Arc::new(Fetchers::new(Arc::new(Clock::new(Arc::new(DefaultTimeProvider), None))));
