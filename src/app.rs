@@ -1,6 +1,7 @@
 //! Builds the service from its configuration, supervises it, stops it.
 
 mod authorization;
+mod distribution;
 pub(crate) mod error;
 mod grpc;
 mod listeners;
@@ -126,7 +127,7 @@ impl App {
         if let Some(grpc) = grpc {
             grpc.serve(&federation, &views, &progress, configured_now.clone(), &mut tasks);
         }
-        listeners.serve(&federation, &publisher, progress, configured_now.clone(), &mut tasks);
+        listeners.serve(&federation, &publisher, &views, progress, configured_now.clone(), &mut tasks);
         tasks.essential("pollers", async move {
             pollers.run(wanted_now).await;
             Ok(())

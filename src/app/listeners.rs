@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,7 @@ use tracing::info;
 
 use crate::acme::renewal::{Progress, Renewal};
 use crate::authorities::workload_api::svid::SvidState;
-use crate::config::{Config, EndpointConfig, EndpointKeys};
+use crate::config::{Config, EndpointConfig, EndpointKeys, EndpointKind};
 use crate::federation::Federation;
 use crate::federation::clock::Clock;
 use crate::federation::publisher::Publisher;
@@ -22,13 +23,16 @@ use crate::http::listener::{self, ListenerLimits};
 use crate::http::metrics::Metrics;
 use crate::http::operations::{Operations, serve_operations};
 use crate::http::tls::{EndpointTls, TlsFileError};
+use crate::http::waits::WaitLimits;
 use crate::outputs::progress::Outputs;
+use crate::outputs::view::Views;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::store::Store;
 use crate::store::error::StoreError;
 
 use super::Tasks;
 use super::authorization::Authorization;
+use super::distribution::{Distribution, oidc};
 use super::error::StartError;
 use super::system_roots;
 
@@ -38,6 +42,7 @@ pub(super) struct Listeners {
     operations: Option<TcpListener>,
     admin: UnixSocket,
     authorization: Option<Authorization>,
+    distribution: Option<Distribution>,
     metrics: Metrics,
 }
 
@@ -60,6 +65,7 @@ impl Listeners {
                 .as_ref()
                 .map(|it| Authorization::bind(it, config, clock))
                 .transpose()?,
+            distribution: config.outputs.http.as_ref().map(|it| Distribution::bind(it, clock)).transpose()?,
             metrics: Metrics::default(),
         })
     }
@@ -69,12 +75,14 @@ impl Listeners {
         let authorization = self.authorization.iter().filter_map(Authorization::tcp);
         let all = endpoints.chain(self.operations.iter().map(|listener| ("operations", listener)));
         let all = all.chain(authorization.map(|listener| ("authorization", listener)));
+        let all = all.chain(self.distribution.iter().map(|output| ("outputs.http", output.tcp())));
         all.filter_map(|(name, listener)| Some((name, listener.local_addr().ok()?))).collect()
     }
 
     pub(super) fn tls(&self) -> Vec<EndpointTls> {
         let authorization = self.authorization.iter().filter_map(Authorization::tls);
-        self.endpoints.iter().map(|(_, tls, _)| tls).chain(authorization).cloned().collect()
+        let distribution = self.distribution.iter().filter_map(Distribution::tls);
+        self.endpoints.iter().map(|(_, tls, _)| tls).chain(authorization).chain(distribution).cloned().collect()
     }
 
     /// Has them show the issued certificates that the store holds, and keeps those good from now on.
@@ -105,13 +113,18 @@ impl Listeners {
         self,
         federation: &Federation,
         publisher: &Publisher,
+        views: &Views,
         outputs: Outputs,
         configured: watch::Receiver<Arc<Config>>,
         tasks: &mut Tasks,
     ) {
         let shown = self.tls();
-        let Self { endpoints, operations, admin, authorization, metrics } = self;
+        let Self { endpoints, operations, admin, authorization, distribution, metrics } = self;
+        let (refresh_hint, issuer) = (configured.borrow().refresh_hint, configured.borrow().outputs.oidc.clone());
         for (config, tls, listener) in endpoints {
+            let waits = waits(&config, refresh_hint);
+            let issuer = issuer.as_ref().filter(|_| config.profile == EndpointKind::HttpsWeb);
+            let oidc = issuer.map(|issuer| oidc(issuer, refresh_hint, views, &outputs, tasks));
             let profile = config.profile.as_str();
             let address = listener.local_addr().ok().map(display);
             info!(profile, address, path = config.path, "serving the bundle endpoint");
@@ -121,12 +134,15 @@ impl Listeners {
             tasks.essential(profile, async move {
                 let tls = tls.server_config().map_err(io::Error::other)?;
                 let limits = limits(&config);
-                let endpoint = EndpointListener { profile, listener, tls, path: config.path, limits };
+                let endpoint = EndpointListener { profile, listener, tls, path: config.path, limits, waits, oidc };
                 serve_endpoint(endpoint, published, fetchers, metrics, stop).await
             });
         }
         if let Some(authorization) = authorization {
             authorization.serve(federation, configured, &metrics, tasks);
+        }
+        if let Some(distribution) = distribution {
+            distribution.serve(views, &outputs, &metrics, tasks);
         }
         let state = Operations { federation: federation.clone(), metrics, endpoints: shown, outputs };
         if let Some(listener) = operations {
@@ -158,7 +174,16 @@ fn limits(endpoint: &EndpointConfig) -> ListenerLimits {
     ListenerLimits { connections: endpoint.max_connections.div_ceil(defaults.workers), ..defaults }
 }
 
+/// Nobody need wait for longer than the hint, at which peers that don't wait come again.
+fn waits(endpoint: &EndpointConfig, refresh_hint: Duration) -> WaitLimits {
+    let EndpointConfig { max_waits, max_waits_per_address, .. } = *endpoint;
+    WaitLimits { longest: refresh_hint.min(LONGEST_WAIT), per_address: max_waits_per_address, in_all: max_waits }
+}
+
 pub(super) async fn watch_tls(tls: EndpointTls, metrics: Metrics, stop: CancellationToken) -> io::Result<()> {
     tls.watch(metrics, stop).await;
     Ok(())
 }
+
+/// Of a wait, whatever the hint.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);

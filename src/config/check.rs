@@ -17,7 +17,7 @@ use crate::telemetry::{LogConfig, LogFormat};
 
 use super::authorities::Authorities;
 use super::authorization::{AuthorizationConfig, AuthorizationTransport, authorization};
-use super::outputs::outputs;
+use super::outputs::{OutputsConfig, outputs};
 use super::places::{SQLITE, default_admin_socket, default_store_url};
 use super::problem::ConfigErrors;
 use super::section::{Context, Section};
@@ -49,11 +49,11 @@ fn build(root: &Section<'_>, file: Option<&Path>, environment: &HashMap<String, 
     let admin_socket = admin_socket(&root.section("admin"), store_url.as_deref(), environment);
     let authorization = authorization(&root.section("authorization"), admin_socket.as_deref());
     let taken = sockets(admin_socket.as_deref(), authorization.as_ref());
-    let outputs = outputs(&root.section("outputs"), &taken, store_url.as_deref(), environment);
+    let outputs = outputs(&root.section("outputs"), &endpoints, &taken, store_url.as_deref(), environment);
     let log = log(&root.section("log"));
     let relationships = relationship::relationships(&root.section("federation"), trust_domain.as_ref());
     check_purpose(root);
-    check_listeners(root, &endpoints, operations, authorization.as_ref());
+    check_listeners(root, &endpoints, operations, authorization.as_ref(), &outputs);
     acme::check_store(root, &endpoints);
     Some(Config {
         trust_domain: trust_domain?,
@@ -104,13 +104,31 @@ fn endpoint(section: &Section<'_>, profile: EndpointKind, own: Option<&TrustDoma
         _ => key_files(section, profile),
     };
     let max_connections = section.integer("max_connections", 1..=65_536);
+    let max_waits = max_waits(section, max_connections);
+    let per_address = section.integer("max_waits_per_address", 1..=65_536);
     Some(EndpointConfig {
         profile,
         listen: listen?,
         path: path?,
         keys: keys?,
         max_connections: usize::try_from(max_connections?).ok()?,
+        max_waits: usize::try_from(max_waits?).ok()?,
+        max_waits_per_address: usize::try_from(per_address?).ok()?,
     })
+}
+
+/// Requests that wait, by default as many as leave half of the connections to others.
+fn max_waits(section: &Section<'_>, max_connections: Option<u64>) -> Option<u64> {
+    if !section.has("max_waits") {
+        return Some(max_connections? / 2);
+    }
+    let waits = section.integer("max_waits", 0..=65_535)?;
+    if max_connections.is_some_and(|connections| waits >= connections) {
+        let right = "must be below max_connections, or requests that wait leave no connection to others";
+        section.refuse("max_waits", format!("{waits} {right}"));
+        return None;
+    }
+    Some(waits)
 }
 
 fn key_files(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointKeys> {
@@ -242,6 +260,7 @@ fn check_listeners(
     endpoints: &[EndpointConfig],
     operations: Option<SocketAddr>,
     authorization: Option<&AuthorizationConfig>,
+    outputs: &OutputsConfig,
 ) {
     let endpoint = root.section("endpoint");
     let endpoints = endpoints.iter().map(|one| (endpoint.section(one.profile.as_str()), one.listen));
@@ -250,8 +269,9 @@ fn check_listeners(
         AuthorizationTransport::Tls(tls) => Some((root.section("authorization"), tls.listen)),
         AuthorizationTransport::Unix(_) => None,
     });
+    let http = outputs.http.iter().map(|http| (root.section("outputs").section("http"), http.listen));
     let mut taken: Vec<SocketAddr> = Vec::new();
-    for (section, address) in endpoints.chain(operations).chain(authorization) {
+    for (section, address) in endpoints.chain(operations).chain(authorization).chain(http) {
         if taken.iter().any(|other| is_same(*other, address)) {
             section.refuse("listen", format!("\"{address}\" is another listener's address; each has its own"));
         }

@@ -77,7 +77,12 @@ pub(crate) fn check_endpoint_files(config: &Config, clock: &Arc<dyn TimeProvider
             Some(problem("authorization".into(), tls.tls(&config.trust_domain, clock.clone()).err()?))
         }
     });
-    match ConfigErrors::new(endpoints.chain(authorization).collect()) {
+    let http = config
+        .outputs
+        .http
+        .iter()
+        .filter_map(|output| Some(problem("outputs.http".into(), output.tls(clock.clone())?.err()?)));
+    match ConfigErrors::new(endpoints.chain(authorization).chain(http).collect()) {
         Some(errors) => Err(errors),
         None => Ok(()),
     }

@@ -13,7 +13,10 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("authorities", &["x509", "jwt", "wit", "workload_api", "spire_server", "refresh_hint"]),
     ("authorities.url", &["url", "root_certificates", "interval"]),
     ("authorities.oidc", &["issuer", "jwks_url", "root_certificates", "bearer_token_file", "interval"]),
-    ("endpoint.https_web", &["listen", "path", "certificate", "private_key", "max_connections"]),
+    (
+        "endpoint.https_web",
+        &["listen", "path", "certificate", "private_key", "max_connections", "max_waits", "max_waits_per_address"],
+    ),
     (
         "endpoint.https_web.acme",
         &[
@@ -28,7 +31,17 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ),
     (
         "endpoint.https_spiffe",
-        &["listen", "path", "svid", "private_key", "workload_api", "spiffe_id", "max_connections"],
+        &[
+            "listen",
+            "path",
+            "svid",
+            "private_key",
+            "workload_api",
+            "spiffe_id",
+            "max_connections",
+            "max_waits",
+            "max_waits_per_address",
+        ],
     ),
     ("operations", &["listen"]),
     ("admin", &["socket"]),
@@ -39,6 +52,8 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("outputs.files", &["folder", "trust_domains", "shared_authorities", "mode", "command"]),
     ("outputs.spire", &["socket", "trust_domains", "shared_authorities", "state", "take_over"]),
     ("outputs.object_storage", &["url", "endpoint", "region", "credentials_file"]),
+    ("outputs.http", &["listen", "certificate", "private_key", "trust_domains", "shared_authorities"]),
+    ("outputs.oidc", &["issuer"]),
     ("log", &["format", "level"]),
     ("outputs.grpc", &["socket", "workload_api", "shared_authorities", "sds", "sds_all", "sds_own"]),
     ("outputs.grpc.allow", &["uid", "gid", "trust_domains"]),
@@ -62,6 +77,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "redirects",
             "allow_link_local",
             "proxy",
+            "wait",
             "svid_types",
             "spiffe_ids",
             "jwt_audiences",

@@ -36,7 +36,7 @@ use crate::verify::policy::Policy;
 pub(crate) use self::authorization::{AuthorizationConfig, AuthorizationTransport, MutualTlsConfig};
 pub(crate) use self::describe::describe;
 pub(crate) use self::endpoint_files::check_endpoint_files;
-pub(crate) use self::outputs::{GrpcConfig, OutputsConfig};
+pub(crate) use self::outputs::{GrpcConfig, HttpOutputConfig, OutputsConfig};
 pub(crate) use self::places::{default_admin_socket, default_store_url};
 pub(crate) use self::problem::ConfigErrors;
 
@@ -96,6 +96,10 @@ pub(crate) struct EndpointConfig {
     pub(crate) keys: EndpointKeys,
     /// Open connections at once, 1 to 65,536; more wait.
     pub(crate) max_connections: usize,
+    /// Requests at once that wait for the bundle to change, fewer than connections.
+    pub(crate) max_waits: usize,
+    /// The same of one address.
+    pub(crate) max_waits_per_address: usize,
 }
 
 /// Where an endpoint's certificate and key come from.

@@ -2,7 +2,9 @@
 
 mod files;
 mod grpc;
+mod http;
 mod object_storage;
+mod oidc;
 mod spire;
 
 use std::collections::HashMap;
@@ -11,12 +13,15 @@ use std::path::Path;
 use crate::export::files::FilesOutput;
 use crate::export::object_storage::place::ObjectPlace;
 use crate::export::spire_server::SpireOutput;
+use crate::http::oidc::OidcIssuer;
 use crate::outputs::selection::Selection;
 use crate::spiffe::trust_domain::TrustDomain;
 
+use super::EndpointConfig;
 use super::section::Section;
 
 pub(crate) use self::grpc::GrpcConfig;
+pub(crate) use self::http::HttpOutputConfig;
 
 /// All outputs; none by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +34,10 @@ pub(crate) struct OutputsConfig {
     pub(crate) spire: Vec<SpireOutput>,
     /// Where our own bundle is put.
     pub(crate) object_storage: Vec<ObjectPlace>,
+    /// A listener inside the domain.
+    pub(crate) http: Option<HttpOutputConfig>,
+    /// Our keys for clouds, on the listener of `https_web`.
+    pub(crate) oidc: Option<OidcIssuer>,
 }
 
 impl OutputsConfig {
@@ -38,13 +47,16 @@ impl OutputsConfig {
         let grpc = self.grpc.iter().map(GrpcConfig::described);
         let spire = self.spire.iter().map(spire::described);
         let objects = self.object_storage.iter().map(|place| format!("own bundle to {}", place.url));
-        files.chain(grpc).chain(spire).chain(objects).collect()
+        let http = self.http.iter().map(HttpOutputConfig::described);
+        let oidc = self.oidc.iter().map(|issuer| format!("our JWT authorities as {}", issuer.as_str()));
+        files.chain(grpc).chain(http).chain(spire).chain(oidc).chain(objects).collect()
     }
 }
 
-/// `taken` are the sockets of other listeners; `store_url` decides where state is kept by default.
+/// `endpoints` are those of ours, `taken` the sockets of other listeners; `store_url` decides where state is kept by default.
 pub(super) fn outputs(
     section: &Section<'_>,
+    endpoints: &[EndpointConfig],
     taken: &[&Path],
     store_url: Option<&str>,
     environment: &HashMap<String, String>,
@@ -54,6 +66,8 @@ pub(super) fn outputs(
         grpc: grpc::grpc(&section.section("grpc"), taken),
         spire: spire::spire(section, store_url),
         object_storage: object_storage::object_storage(section, environment),
+        http: http::output(&section.section("http")),
+        oidc: oidc::issuer(&section.section("oidc"), endpoints),
     }
 }
 

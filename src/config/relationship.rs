@@ -102,6 +102,7 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
         false => change_control(section),
     };
     let two_routes = two_routes(section, url.as_ref(), fallbacks.as_deref());
+    let wait = section.boolean("wait");
     let key_notice = section.duration("key_notice", Duration::from_secs(1)..=30 * DAY);
     let poll = poll(section);
     let maximum_staleness = maximum_staleness(section, poll);
@@ -128,6 +129,7 @@ fn relationship(section: &Section<'_>, trust_domain: Option<TrustDomain>) -> Opt
         bootstrap,
         change_control: change_control?,
         two_routes: two_routes?,
+        wait: wait?,
         key_notice,
         maximum_staleness: maximum_staleness?,
         poll: poll?,

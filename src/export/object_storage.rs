@@ -56,13 +56,13 @@ impl ObjectStorage {
         let opened = self.place.open().await?;
         let (mode, before) = match there(&opened).await? {
             None => (PutMode::Create, None),
-            Some((bytes, _)) if bytes == ours.identity.bytes => return Ok(()),
+            Some((bytes, _)) if bytes == ours.document.identity.bytes => return Ok(()),
             Some((bytes, version)) => {
-                let before = may_replace(&view.trust_domain, &bytes, &ours.identity.bytes)?;
+                let before = may_replace(&view.trust_domain, &bytes, &ours.document.identity.bytes)?;
                 (PutMode::Update(version), before)
             }
         };
-        let bytes = ours.identity.bytes.clone();
+        let bytes = ours.document.identity.bytes.clone();
         match opened {
             Opened::Object(store, path) => {
                 let options = PutOptions { mode, attributes: attributes(hint), ..PutOptions::default() };

@@ -2,6 +2,7 @@
 
 mod poll;
 mod two_routes;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +28,15 @@ use super::early_poll::EarlyPolls;
 use super::endpoint_client::EndpointClient;
 use super::known::Known;
 use super::order::{Order, OrderError};
-use super::places::Places;
+use super::patience::Patience;
+use super::places::{Place, Places};
 use super::relationship::FederationRelationship;
-use super::schedule::{self, Outlook};
+use super::schedule::{self, Outlook, Reason};
 use super::timestamp::Timestamp;
 use super::trust_feed::TrustFeed;
 
 use self::poll::EntityTag;
+use self::waiting::{Ended, Waiting};
 
 /// What every poller of the service shares.
 pub(crate) struct Shared {
@@ -83,6 +86,12 @@ pub(crate) struct Poller {
     superseded: bool,
     /// Polls since it runs.
     polls: u64,
+    /// The request that the endpoint answers once there is something new.
+    waiting: Option<Waiting>,
+    /// Of the first URL.
+    patience: Patience,
+    /// The last poll brought something new.
+    is_new: bool,
 }
 
 impl Poller {
@@ -103,6 +112,9 @@ impl Poller {
             lapsed: Vec::new(),
             superseded: false,
             polls: 0,
+            waiting: None,
+            patience: Patience::default(),
+            is_new: false,
         }
     }
 
@@ -114,6 +126,7 @@ impl Poller {
         while !self.superseded {
             let (lapse, over) = (self.lapse(), self.is_over());
             let is_failing = self.known.progress.failures > 0;
+            let is_waiting = self.waiting.is_some();
             let turn = async {
                 tokio::time::sleep_until(due).await;
                 shared.places.take(is_failing).await
@@ -121,11 +134,17 @@ impl Poller {
             tokio::select! {
                 () = stop.cancelled() => return,
                 // What ended meanwhile is seen at the next turn.
-                _place = turn, if !over => if !self.is_over() {
+                place = turn, if !over && !is_waiting => if !self.is_over() {
                     shared.counters.lateness.observe(due.elapsed().as_secs_f64());
-                    self.poll().await;
-                    due = self.plan();
+                    due = self.take_turn(place).await;
                 },
+                ended = end(&mut self.waiting) => {
+                    self.waiting = None;
+                    if !self.is_over() {
+                        self.conclude(ended).await;
+                        due = self.plan();
+                    }
+                }
                 () = tokio::time::sleep_until(lapse.unwrap_or(due)), if lapse.is_some() => self.announce_lapse(),
                 order = self.orders.recv() => match order {
                     Some(order) => if let Some(next) = self.obey(*order).await { due = next },
@@ -133,6 +152,16 @@ impl Poller {
                 },
             }
         }
+    }
+
+    /// Waits on the endpoint or polls it; says when the next turn is, if there is one before that.
+    async fn take_turn(&mut self, place: Place) -> Instant {
+        let Some(_place) = self.begin_wait(place).await else {
+            let asked = self.waiting.as_ref().map_or(Duration::ZERO, Waiting::asked);
+            return self.expect(asked, Reason::Waiting);
+        };
+        self.poll().await;
+        self.plan()
     }
 
     /// Carries out an order; if it was a poll, says when the next one is due.
@@ -163,7 +192,7 @@ impl Poller {
             }
             Order::Accept(digest, done) => {
                 drop(done.send(self.approve(digest).await));
-                None
+                self.waiting.take().map(|_| self.plan())
             }
             Order::Reject(digest, done) => {
                 drop(done.send(self.reject(digest).await));
@@ -250,24 +279,36 @@ impl Poller {
         }
     }
 
-    /// When to poll next, counted from the last attempt.
-    fn plan(&mut self) -> Instant {
-        let now = self.shared.clock.now();
-        let authorities = self.known.bundle.as_ref().map(|bundle| bundle.authorities());
+    /// Time from one poll to the next, and why; `jitter` in `0.0..=1.0` makes it shorter.
+    fn scheduled(&self, jitter: f64) -> (Duration, Reason) {
         let outlook = Outlook {
             policy: self.relationship.poll,
             refresh_hint: self.hint(),
-            authorities,
+            authorities: self.known.bundle.as_ref().map(|bundle| bundle.authorities()),
             failures: self.known.progress.failures,
             confirm_empty: self.known.accepted.memory.emptied.is_some(),
         };
-        let (mut wait, reason) = schedule::next_poll(&outlook, now, fastrand::f64());
+        schedule::next_poll(&outlook, self.shared.clock.now(), jitter)
+    }
+
+    /// When to poll next, counted from the last attempt; sooner where the endpoint waits.
+    fn plan(&mut self) -> Instant {
+        let (mut wait, reason) = self.scheduled(fastrand::f64());
         if self.polls == 1 {
             wait = schedule::first_wait(wait, self.relationship.poll.minimum(), fastrand::f64());
         }
+        let now = self.shared.clock.now();
         let passed = self.known.progress.last_attempt.map_or(Duration::ZERO, |attempt| now.since(attempt));
-        let wait = wait.saturating_sub(passed);
-        let next_poll = Some((now.after(wait), reason.code()));
+        match self.next_wait() {
+            // After a change, all who wait come again; not all at once.
+            Some(pause) => self.expect(pause.mul_f64(1.0 + 0.5 * fastrand::f64()), Reason::Waiting),
+            None => self.expect(wait.saturating_sub(passed), reason),
+        }
+    }
+
+    /// Tells when the next poll, or the end of a wait, is to be expected.
+    fn expect(&self, wait: Duration, reason: Reason) -> Instant {
+        let next_poll = Some((self.shared.clock.now().after(wait), reason.code()));
         self.seen.store(Arc::new(self.seen.load().then(&self.known, next_poll)));
         Instant::now() + wait
     }
@@ -296,6 +337,14 @@ impl Poller {
     fn ends(&self) -> impl Iterator<Item = Timestamp> {
         let stale_at = self.known.stale_at(self.relationship.maximum_staleness);
         stale_at.into_iter().chain(self.relationship.expires_at())
+    }
+}
+
+/// The end of a wait, if there is one.
+async fn end(waiting: &mut Option<Waiting>) -> Ended {
+    match waiting {
+        Some(waiting) => waiting.end().await,
+        None => std::future::pending().await,
     }
 }
 

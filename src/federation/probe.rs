@@ -140,7 +140,8 @@ async fn fetch(
     url: &EndpointUrl,
     authentication: Authentication,
 ) -> (FetchRecord, Result<(Vec<u8>, Option<String>), FetchError>) {
-    let (record, body) = client.fetch(&Request { endpoint, url, authentication, etag: None, bearer: None }).await;
+    let (record, body) =
+        client.fetch(&Request { endpoint, url, authentication, etag: None, bearer: None, wait: None }).await;
     let document = body.and_then(|body| match body {
         Body::Document { bytes, etag } => Ok((bytes, etag)),
         Body::NotModified => Err(FetchError::NotModifiedUnasked),

@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(publisher.publish(authorities.clone()).await.unwrap(), is_new, "{name}");
             assert_eq!(sequence(&publisher), expected, "{name}");
             let published = publisher.published().borrow().clone().unwrap();
-            let served = BundleDocument::parse(&own(), &published.identity.bytes).unwrap().into_bundle();
+            let served = BundleDocument::parse(&own(), &published.document.identity.bytes).unwrap().into_bundle();
             assert_eq!(served, *publisher.own().unwrap().bundle, "{name}");
             assert_eq!(shared.feed.snapshot().domain(&own()).unwrap().bundle(), &publisher.own().unwrap().bundle);
         }
@@ -316,6 +316,9 @@ mod tests {
         let refusal = publisher.publish(keys([FIXTURES[2].x509()])).await.unwrap_err();
         assert_eq!((refusal.code(), sequence(&publisher)), ("store-sequence-not-higher", NOW));
         let published = publisher.published().borrow().clone().unwrap();
-        assert_eq!(BundleDocument::parse(&own(), &published.identity.bytes).unwrap().bundle().sequence(), Some(NOW));
+        assert_eq!(
+            BundleDocument::parse(&own(), &published.document.identity.bytes).unwrap().bundle().sequence(),
+            Some(NOW)
+        );
     }
 }

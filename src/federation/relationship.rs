@@ -31,6 +31,8 @@ pub(crate) struct FederationRelationship {
     pub(crate) change_control: ChangeControl,
     /// Whether a new key counts only where two of the endpoint's URLs serve it.
     pub(crate) two_routes: bool,
+    /// Whether the endpoint is asked to answer only once its bundle changes.
+    pub(crate) wait: bool,
     /// For `overlapping`: how long a new key must have been public; `None` means 3 hints, at least 15 min.
     pub(crate) key_notice: Option<Duration>,
     /// Age beyond which the bundle verifies nothing; `None` is the written "off".

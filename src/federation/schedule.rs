@@ -20,6 +20,8 @@ pub(crate) enum Reason {
     Bootstrap,
     /// A document emptied the bundle, and a second one has to agree.
     ConfirmEmpty,
+    /// The endpoint waits until there is something new, or is about to.
+    Waiting,
 }
 
 impl Reason {
@@ -31,6 +33,7 @@ impl Reason {
             Self::AuthorityExpiry => "authority-expiry",
             Self::Bootstrap => "bootstrap",
             Self::ConfirmEmpty => "confirm-empty",
+            Self::Waiting => "waiting",
         }
     }
 }

@@ -261,9 +261,9 @@ mod tests {
             pieces in 1_usize..40,
         ) {
             let bytes = connection(&[bytes]);
-            let mended = mended(&bytes, pieces);
-            prop_assert_eq!(&mended, &mended(&bytes, bytes.len()));
-            for (before, after) in bytes.iter().zip(&mended) {
+            let in_pieces = mended(&bytes, pieces);
+            prop_assert_eq!(&in_pieces, &mended(&bytes, bytes.len()));
+            for (before, after) in bytes.iter().zip(&in_pieces) {
                 prop_assert!(before == after || (matches!(before, b'/' | b'%') && *after == b'-'));
             }
         }

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::http::Method;
-use actix_web::http::header::{
-    self, AcceptEncoding, ContentType, Encoding, EntityTag, Header as _, HeaderValue, IfNoneMatch,
-};
+use actix_web::http::header::{self, ContentType, HeaderValue};
 use actix_web::web;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use socket2::SockRef;
@@ -19,11 +17,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::federation::fetchers::Fetchers;
-use crate::federation::published_bundle::{Coded, PublishedBundle};
+use crate::federation::published_bundle::PublishedBundle;
 
 use super::challenges::ACME_TLS;
+use super::conditional::{NO_CACHE, Representation};
 use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, last_answer, serve_until};
 use super::metrics::Metrics;
+use super::oidc::Oidc;
+use super::waits::{Line, WaitLimits, Waits};
 
 /// A bundle endpoint that is bound and not yet served.
 pub(crate) struct EndpointListener {
@@ -37,9 +38,14 @@ pub(crate) struct EndpointListener {
     pub(crate) path: String,
     /// What clients may take.
     pub(crate) limits: ListenerLimits,
+    /// How many may wait for a change, and how long.
+    pub(crate) waits: WaitLimits,
+    /// What is served besides, at paths of its own.
+    pub(crate) oidc: Option<Oidc>,
 }
 
-/// Serves the newest bundle until `stop`, and notes to whom; no answer waits for the store or a peer.
+/// Serves the newest bundle until `stop`, and notes to whom; no answer waits for the store or a peer, and for the next
+/// bundle only one whose client asked for that.
 pub(crate) async fn serve_endpoint(
     endpoint: EndpointListener,
     bundle: watch::Receiver<Option<Arc<PublishedBundle>>>,
@@ -47,9 +53,10 @@ pub(crate) async fn serve_endpoint(
     metrics: Metrics,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let EndpointListener { profile, listener, tls, path, limits } = endpoint;
+    let EndpointListener { profile, listener, tls, path, limits, waits, oidc } = endpoint;
     let connections = metrics.clone();
-    let served = web::Data::new(Served { profile, path, bundle, fetchers, metrics, stop: stop.clone() });
+    let waits = Waits::new(waits, stop.clone());
+    let served = web::Data::new(Served { profile, path, bundle, oidc, fetchers, metrics, waits, stop: stop.clone() });
     let server = HttpServer::new(move || App::new().app_data(served.clone()).default_service(web::to(answer)))
         .disable_signals()
         .shutdown_timeout(DRAIN_SECONDS)
@@ -59,11 +66,14 @@ pub(crate) async fn serve_endpoint(
         .tls_handshake_timeout(limits.handshake_timeout)
         .client_request_timeout(limits.header_timeout)
         .keep_alive(limits.keep_alive)
+        // Whoever hangs up waits no longer.
+        .h1_allow_half_closed(false)
         .on_connect(move |stream, connection| {
             connection.insert(connections.open_connection(profile));
             connection.insert(LastNoted::default());
             if let Some(stream) = stream.downcast_ref::<TlsStream<TcpStream>>() {
                 end_if_validation(stream);
+                Line::of(stream).map(|line| connection.insert(line));
             }
         })
         .listen_rustls_0_23(listener, tls)?;
@@ -83,8 +93,10 @@ struct Served {
     profile: &'static str,
     path: String,
     bundle: watch::Receiver<Option<Arc<PublishedBundle>>>,
+    oidc: Option<Oidc>,
     fetchers: Arc<Fetchers>,
     metrics: Metrics,
+    waits: Waits,
     stop: CancellationToken,
 }
 
@@ -99,24 +111,33 @@ impl LastNoted {
 }
 
 async fn answer(request: HttpRequest, served: web::Data<Served>) -> HttpResponse {
-    let mut response = served.answer(&request);
+    let mut response = served.answer(&request).await;
     last_answer(&mut response, &served.stop);
     served.metrics.count_request(served.profile, response.status().as_u16());
     response
 }
 
 impl Served {
-    fn answer(&self, request: &HttpRequest) -> HttpResponse {
-        if request.uri().path() != self.path {
+    async fn answer(&self, request: &HttpRequest) -> HttpResponse {
+        let oidc = self.oidc.as_ref().filter(|oidc| oidc.has(request.uri().path()));
+        if request.uri().path() != self.path && oidc.is_none() {
             return HttpResponse::NotFound().finish();
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return HttpResponse::MethodNotAllowed().insert_header((header::ALLOW, "GET, HEAD")).finish();
         }
-        match &*self.bundle.borrow() {
+        if let Some(oidc) = oidc {
+            return oidc.answer(request);
+        }
+        let answer = |bundle: &Option<Arc<PublishedBundle>>| self.answer_with(bundle.as_deref(), request);
+        self.waits.answer(request, &self.bundle, answer, || self.metrics.waiting(self.profile)).await
+    }
+
+    fn answer_with(&self, bundle: Option<&PublishedBundle>, request: &HttpRequest) -> HttpResponse {
+        match bundle {
             Some(published) => {
                 self.note(request, published.sequence);
-                Representation::negotiate(published, request).answer(request)
+                Representation::negotiate(&published.document, request).answer(request, ContentType::json(), NO_CACHE)
             }
             None => HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, RETRY_AFTER)).finish(),
         }
@@ -134,48 +155,6 @@ impl Served {
             last.0.set(Some((sequence, now)));
             self.fetchers.note(peer.ip(), header(header::USER_AGENT), sequence);
         }
-    }
-}
-
-/// The document in one content coding.
-struct Representation<'a> {
-    coded: &'a Coded,
-    gzip: bool,
-}
-
-impl<'a> Representation<'a> {
-    fn negotiate(published: &'a PublishedBundle, request: &HttpRequest) -> Self {
-        let accepted = AcceptEncoding::parse(request).ok();
-        let chosen = accepted.and_then(|accepted| accepted.negotiate([Encoding::gzip(), Encoding::identity()].iter()));
-        let gzip = chosen == Some(Encoding::gzip());
-        Self { coded: if gzip { &published.gzip } else { &published.identity }, gzip }
-    }
-
-    /// Weak comparison, as RFC 9110 §13.1.2 asks; a header that can't be read counts as none.
-    fn is_known_to(&self, request: &HttpRequest) -> bool {
-        let is_ours = |tag: &EntityTag| tag.tag() == self.coded.etag.trim_matches('"');
-        match IfNoneMatch::parse(request) {
-            Ok(IfNoneMatch::Any) => true,
-            Ok(IfNoneMatch::Items(tags)) => tags.iter().any(is_ours),
-            Err(_) => false,
-        }
-    }
-
-    fn answer(self, request: &HttpRequest) -> HttpResponse {
-        let known = self.is_known_to(request);
-        let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        // A cached answer could hide a rotation (FES-04, FES-10).
-        response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-cache")));
-        response.insert_header((header::ETAG, self.coded.etag.as_str()));
-        response.insert_header((header::VARY, HeaderValue::from_static("Accept-Encoding")));
-        if known {
-            return response.finish();
-        }
-        response.insert_header(ContentType::json());
-        if self.gzip {
-            response.insert_header((header::CONTENT_ENCODING, HeaderValue::from_static("gzip")));
-        }
-        response.body(self.coded.bytes.clone())
     }
 }
 

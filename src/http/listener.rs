@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::dev::Server;
 use actix_web::http::ConnectionType;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 use tokio_util::sync::CancellationToken;
 
 /// What the clients of a public listener may take (FES-16).
@@ -48,7 +48,7 @@ impl Default for ListenerLimits {
     }
 }
 
-/// Binds a TCP listener whose connections inherit the stall timeout.
+/// Binds a TCP listener whose connections inherit the stall timeout and the system's look after silent clients.
 pub(crate) fn bind(address: SocketAddr, limits: &ListenerLimits) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // Without it, a restart fails for as long as old connections linger in TIME_WAIT.
@@ -56,6 +56,8 @@ pub(crate) fn bind(address: SocketAddr, limits: &ListenerLimits) -> io::Result<T
     // Before listening: a connection inherits what is set when its first packet arrives (tcp(7)).
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(limits.stall_timeout))?;
+    // A client that waits sends nothing for minutes; one that vanished must not keep its place.
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
     socket.bind(&address.into())?;
     socket.listen(limits.backlog)?;
     Ok(socket.into())
@@ -88,6 +90,9 @@ pub(super) fn last_answer(response: &mut HttpResponse, stop: &CancellationToken)
 
 /// Time in which clients that are asking learn that they are to come back over another connection.
 const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// After so much silence the system asks whether a client is still there; the stall timeout ends the question.
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// One core answers some thousand handshakes a second: more threads would wait on each other.
 const MAX_WORKERS: usize = 4;

@@ -12,6 +12,7 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     connections: Family<ProfileLabels, Gauge>,
     accepted: Family<ProfileLabels, Counter>,
+    waiting: Family<ProfileLabels, Gauge>,
     reloads: Family<ReloadLabels, Counter>,
     checks: Family<CheckLabels, Counter>,
     orders: Family<OrderLabels, Counter>,
@@ -51,11 +52,14 @@ impl Metrics {
     }
 
     /// Counts a connection whose handshake succeeded, as open until the value is dropped.
-    pub(super) fn open_connection(&self, profile: &'static str) -> OpenConnection {
+    pub(super) fn open_connection(&self, profile: &'static str) -> Counted {
         self.accepted.get_or_create(&ProfileLabels { profile }).inc();
-        let open = self.connections.get_or_create_owned(&ProfileLabels { profile });
-        open.inc();
-        OpenConnection(open)
+        Counted::more(self.connections.get_or_create_owned(&ProfileLabels { profile }))
+    }
+
+    /// Counts a request that waits for a change until the value is dropped.
+    pub(super) fn waiting(&self, profile: &'static str) -> Counted {
+        Counted::more(self.waiting.get_or_create_owned(&ProfileLabels { profile }))
     }
 
     /// Counts a change of certificate files: `ok`, or the code of what is wrong with them.
@@ -78,11 +82,22 @@ impl Metrics {
         self.connections.get_or_create(&ProfileLabels { profile }).get()
     }
 
+    #[cfg(test)]
+    pub(super) fn requests(&self, profile: &'static str, status: u16) -> u64 {
+        self.requests.get_or_create(&RequestLabels { profile, status }).get()
+    }
+
+    #[cfg(test)]
+    pub(super) fn waits(&self, profile: &'static str) -> i64 {
+        self.waiting.get_or_create(&ProfileLabels { profile }).get()
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         let prefix = registry.sub_registry_with_prefix("comity_endpoint");
         prefix.register("requests", "Answers of the bundle endpoint, by HTTP status", self.requests.clone());
         prefix.register("connections", "Connections accepted, after their TLS handshake", self.accepted.clone());
         prefix.register("open_connections", "Connections open now", self.connections.clone());
+        prefix.register("waiting", "Requests that wait for the bundle to change", self.waiting.clone());
         prefix.register("tls_reloads", "Changes of certificate files seen, by result", self.reloads.clone());
         let prefix = registry.sub_registry_with_prefix("comity_authorization");
         prefix.register("checks", "Clients that proxies asked about, by outcome", self.checks.clone());
@@ -91,10 +106,17 @@ impl Metrics {
     }
 }
 
-/// An open connection, counted until it is dropped.
-pub(super) struct OpenConnection(Gauge);
+/// Something that is there now, counted until it is dropped.
+pub(super) struct Counted(Gauge);
 
-impl Drop for OpenConnection {
+impl Counted {
+    fn more(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -4,6 +4,8 @@ pub(crate) mod admin;
 pub(crate) mod authorization;
 pub(crate) mod bundles;
 pub(crate) mod challenges;
+mod conditional;
+pub(crate) mod distribution;
 pub(crate) mod endpoint;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test code")]
@@ -12,6 +14,7 @@ mod health;
 mod key_pair;
 pub(crate) mod listener;
 pub(crate) mod metrics;
+pub(crate) mod oidc;
 pub(crate) mod operations;
 mod output_metrics;
 mod pool;
@@ -21,4 +24,5 @@ mod rotation;
 mod state_metrics;
 pub(crate) mod tls;
 pub(crate) mod verification;
+pub(crate) mod waits;
 mod xfcc;

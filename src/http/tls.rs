@@ -41,6 +41,8 @@ pub(crate) struct EndpointTls {
     current: Arc<Current>,
     problem: Arc<ArcSwapOption<TlsProblem>>,
     shown_as: &'static str,
+    /// Of an output, whose fault is no reason to send nobody to the other listeners.
+    is_output: bool,
 }
 
 /// Where the next pair comes from.
@@ -121,12 +123,17 @@ impl EndpointTls {
             LeafRule::Svid(_) => "https_spiffe",
         };
         let (files, current) = (Arc::new(files), Arc::new(current));
-        Self { files, source, clock, current, problem: Arc::default(), shown_as }
+        Self { files, source, clock, current, problem: Arc::default(), shown_as, is_output: false }
     }
 
     /// The same for a listener that is no bundle endpoint.
     pub(crate) fn shown_as(self, shown_as: &'static str) -> Self {
         Self { shown_as, ..self }
+    }
+
+    /// The same for the listener of an output.
+    pub(crate) fn of_output(self, shown_as: &'static str) -> Self {
+        Self { shown_as, is_output: true, ..self }
     }
 
     /// The profile that is served with it, or what else it is for.
@@ -182,7 +189,7 @@ impl EndpointTls {
     /// The code of a fault for which the platform should send nobody here, which is one of files alone: what comes by
     /// itself must not close the other listeners, where a CA that looks for proof comes in as clients do.
     pub(crate) fn not_ready(&self) -> Option<&'static str> {
-        self.fault().filter(|_| matches!(self.source, Source::Files)).map(|fault| fault.code)
+        self.fault().filter(|_| matches!(self.source, Source::Files) && !self.is_output).map(|fault| fault.code)
     }
 
     /// Everything about the pair that people should know and that doesn't make the service unready.

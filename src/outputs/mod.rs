@@ -3,4 +3,5 @@
 pub(crate) mod nobody;
 pub(crate) mod progress;
 pub(crate) mod selection;
+pub(crate) mod served;
 pub(crate) mod view;

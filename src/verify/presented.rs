@@ -1,5 +1,6 @@
 //! Remembers what a TLS server showed, whatever becomes of the handshake.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use ::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -20,12 +21,23 @@ pub(crate) struct RecordingVerifier {
     inner: Arc<dyn ServerCertVerifier>,
     leaf: OnceLock<PresentedLeaf>,
     version: OnceLock<&'static str>,
+    then: Option<Then>,
+}
+
+/// What is done once a server has proven who it is.
+#[derive(Clone)]
+pub(crate) struct Then(pub(crate) Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Then {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Then(..)")
+    }
 }
 
 impl RecordingVerifier {
     /// Works around `inner`.
-    pub(crate) fn new(inner: Arc<dyn ServerCertVerifier>) -> Self {
-        Self { inner, leaf: OnceLock::new(), version: OnceLock::new() }
+    pub(crate) fn new(inner: Arc<dyn ServerCertVerifier>, then: Option<Then>) -> Self {
+        Self { inner, leaf: OnceLock::new(), version: OnceLock::new(), then }
     }
 
     /// The leaf, once the server has shown one.
@@ -36,6 +48,12 @@ impl RecordingVerifier {
     /// The version of TLS, once the server has signed the handshake.
     pub(crate) fn tls_version(&self) -> Option<&'static str> {
         self.version.get().copied()
+    }
+
+    fn done(&self) {
+        if let Some(Then(then)) = &self.then {
+            then();
+        }
     }
 }
 
@@ -59,7 +77,7 @@ impl ServerCertVerifier for RecordingVerifier {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
         self.version.get_or_init(|| "1.2");
-        self.inner.verify_tls12_signature(message, leaf, signature)
+        self.inner.verify_tls12_signature(message, leaf, signature).inspect(|_| self.done())
     }
 
     fn verify_tls13_signature(
@@ -69,7 +87,7 @@ impl ServerCertVerifier for RecordingVerifier {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
         self.version.get_or_init(|| "1.3");
-        self.inner.verify_tls13_signature(message, leaf, signature)
+        self.inner.verify_tls13_signature(message, leaf, signature).inspect(|_| self.done())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

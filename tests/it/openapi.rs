@@ -54,6 +54,19 @@ const READS: &[(&str, &str, &str, u16)] = &[
     (HISTORY, "HEAD", "/v1/bundles/b.example/history", 200),
     ("/v1/rotation", "GET", "/v1/rotation", 200),
     ("/v1/rotation", "HEAD", "/v1/rotation", 200),
+    (DISCOVERY, "GET", DISCOVERY, 200),
+    (DISCOVERY, "HEAD", DISCOVERY, 200),
+    (OIDC_KEYS, "GET", OIDC_KEYS, 200),
+    (OIDC_KEYS, "HEAD", OIDC_KEYS, 200),
+    ("/bundles", "GET", "/bundles", 200),
+    ("/bundles", "HEAD", "/bundles", 200),
+    ("/bundles", "GET", "/", 404),
+    (ACCEPTED, "GET", "/bundles/a.example", 200),
+    (ACCEPTED, "HEAD", "/bundles/a.example", 200),
+    (ACCEPTED, "GET", "/bundles/b.example", 404),
+    (PEM, "GET", "/bundles/a.example/pem", 200),
+    (PEM, "HEAD", "/bundles/a.example/pem", 200),
+    (PEM, "GET", "/bundles/b.example/pem", 404),
 ];
 
 #[tokio::test]
@@ -184,7 +197,7 @@ async fn a_service_that_is_not_ready_says_so_as_documented() {
     service.stop().await;
 }
 
-/// A service with all four listeners and a relationship whose first bundle waits.
+/// A service with all five listeners and a relationship whose first bundle waits.
 struct World {
     own: Ca,
     partner: Partner,
@@ -193,6 +206,7 @@ struct World {
     service: Service,
     endpoint: std::net::SocketAddr,
     operations: std::net::SocketAddr,
+    bundles: std::net::SocketAddr,
     /// The digest of the document that waits.
     first: String,
 }
@@ -207,9 +221,10 @@ impl World {
         publisher.configure("", &(relationship + LISTENERS));
         let (mut service, endpoint) = publisher.start().await;
         let operations = service.address("operations").await;
+        let bundles = service.address("outputs.http").await;
         let home = publisher.home;
         let first = home.refreshed().await["held"][0]["digest"].as_str().unwrap().to_owned();
-        Self { own, partner, authority, home, service, endpoint, operations, first }
+        Self { own, partner, authority, home, service, endpoint, operations, bundles, first }
     }
 
     async fn offers_a_second_document(&self) {
@@ -220,7 +235,8 @@ impl World {
     /// Connects to the listener that a documented path belongs to.
     async fn connect(&self, documented: &str) -> Connection {
         match documented {
-            "/" => Connection::tls(self.endpoint).await.unwrap(),
+            "/" | DISCOVERY | OIDC_KEYS => Connection::tls(self.endpoint).await.unwrap(),
+            "/bundles" | ACCEPTED | PEM => Connection::tcp(self.bundles).await.unwrap(),
             "/healthz" | "/readyz" | "/metrics" => Connection::tcp(self.operations).await.unwrap(),
             CHECK => Connection::unix(&self.home.path("authorization.sock")).await.unwrap(),
             _ => Connection::unix(&self.home.path("admin.sock")).await.unwrap(),
@@ -311,7 +327,15 @@ listen = "127.0.0.1:0"
 socket = "{home}/authorization.sock"
 path = "/authorization"
 allow = ["spiffe://a.example/*"]
+[outputs.http]
+listen = "127.0.0.1:0"
+[outputs.oidc]
+issuer = "https://bundle.example.org:8443/oidc"
 "#;
+const DISCOVERY: &str = "/oidc/.well-known/openid-configuration";
+const OIDC_KEYS: &str = "/oidc/keys";
+const ACCEPTED: &str = "/bundles/{trust_domain}";
+const PEM: &str = "/bundles/{trust_domain}/pem";
 const ONE: &str = "/v1/relationships/{trust_domain}";
 const REFRESH: &str = "/v1/relationships/{trust_domain}/refresh";
 const BUNDLE: &str = "/v1/bundles/{trust_domain}";

@@ -203,6 +203,7 @@ impl Service {
     pub(crate) async fn address(&mut self, name: &str) -> SocketAddr {
         let says = |line: &Value| match name {
             "operations" => line["message"] == "serving health and metrics",
+            "outputs.http" => line["message"] == "serving accepted bundles",
             profile => line["profile"] == profile && line["message"] == "serving the bundle endpoint",
         };
         let line = self.logged(0, says).await;

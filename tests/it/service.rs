@@ -154,6 +154,11 @@ impl Service {
         Relationship::web(&self.trust_domain, url, &self.web_ca.pem())
     }
 
+    /// The CA of its Web certificate.
+    pub(crate) fn web_pem(&self) -> String {
+        self.web_ca.pem()
+    }
+
     /// What the admin API answers, also when it is a problem.
     pub(crate) async fn get(&self, path: &str) -> Value {
         answer(self.running().admin.get(format!("http://comity{path}"))).await

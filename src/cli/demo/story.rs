@@ -17,6 +17,7 @@ use crate::http::endpoint::{EndpointListener, serve_endpoint};
 use crate::http::listener::{self, ListenerLimits};
 use crate::http::metrics::Metrics;
 use crate::http::tls::EndpointTls;
+use crate::http::waits::WaitLimits;
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::render::{WitAuthorities, render};
 use crate::verify::x509::Usage;
@@ -214,6 +215,8 @@ impl Stage {
             tls: tls.server_config()?,
             path: "/".into(),
             limits: ListenerLimits::default(),
+            waits: WaitLimits::default(),
+            oidc: None,
         };
         let stop = CancellationToken::new();
         let mut served = JoinSet::new();

@@ -4,6 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
 use crate::config::Config;
+use crate::federation::places::WAITING;
 
 /// Raises the limit of open files as far as the system lets us: what processes begin with is often less than a single
 /// listener may need. Says so if even that could leave none for the store and for polls.
@@ -11,7 +12,10 @@ pub(super) fn allow_open_files(config: &Config) {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     let allowed = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
-    if let Some(needed) = shortage(config.endpoints.iter().map(|endpoint| endpoint.max_connections), allowed) {
+    // One that speaks HTTP/2 has a second descriptor.
+    let connections = config.endpoints.iter().map(|endpoint| endpoint.max_connections.saturating_mul(2));
+    let waits = config.relationships.iter().filter(|relationship| relationship.wait).count().min(WAITING);
+    if let Some(needed) = shortage(connections.chain([waits]), allowed) {
         warn!(code = "few-open-files", allowed, needed, "connections of clients could use up all open files");
     }
 }

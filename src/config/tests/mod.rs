@@ -5,6 +5,7 @@ mod outputs;
 mod policy;
 mod pushed;
 mod reload;
+mod served;
 
 use std::collections::HashMap;
 use std::fs;

@@ -52,6 +52,7 @@ impl Story {
             bootstrap: None,
             change_control,
             two_routes: false,
+            wait: true,
             key_notice: None,
             maximum_staleness: Some(Duration::from_secs(7 * DAY)),
             poll: PollPolicy::default(),

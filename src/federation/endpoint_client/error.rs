@@ -121,6 +121,29 @@ pub(crate) enum FetchError {
         /// Stable code of the rejection.
         rejection: &'static str,
     },
+    /// The answer that was waited for came over a connection whose certificate doesn't authenticate the endpoint any
+    /// more (FEC-11, FEC-16).
+    #[error(
+        "the certificate of {host} is refused by now ({rejection}), so the answer that was waited for is discarded: \
+         {detail}"
+    )]
+    CertificateOutlived {
+        /// Host of the URL.
+        host: String,
+        /// Stable code of the rejection.
+        rejection: &'static str,
+        /// The rejection in words.
+        detail: String,
+    },
+    /// The endpoint was asked to wait, and there was no answer of use.
+    #[error("the wait for a change was cut off after {held:?}, so the endpoint is polled plainly: {reason}")]
+    WaitCutOff {
+        /// Time since the handshake.
+        held: Duration,
+        /// What ended it.
+        #[source]
+        reason: Box<Self>,
+    },
     /// An X509-SVID of somebody else (FEC-10).
     #[error(
         "{host} says it is \"{presented}\", expected \"{expected}\"; compare endpoint_spiffe_id with the peer's operator"
@@ -204,6 +227,8 @@ impl FetchError {
             Self::TlsFailed { .. } => "tls-failed",
             Self::CertificateRejected { .. } => "certificate-rejected",
             Self::WrongProfile { .. } => "wrong-profile",
+            Self::CertificateOutlived { .. } => "certificate-outlived",
+            Self::WaitCutOff { .. } => "wait-cut-off",
             Self::EndpointIdMismatch { .. } => "endpoint-id-mismatch",
             Self::RedirectRefused { .. } => "redirect-refused",
             Self::TooManyRedirects { .. } => "too-many-redirects",

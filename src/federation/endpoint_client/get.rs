@@ -36,7 +36,7 @@ impl EndpointClient {
             redirects: REDIRECTS,
             allow_link_local: false,
         };
-        let request = Request { endpoint: &endpoint, url, authentication, etag: None, bearer };
+        let request = Request { endpoint: &endpoint, url, authentication, etag: None, bearer, wait: None };
         let (record, body) = self.fetch_for(referrer, &request).await;
         match (body, record.first_address) {
             (Ok(Body::Document { bytes, .. }), Some(address)) => {

@@ -9,6 +9,7 @@ use reqwest::{Response, StatusCode};
 use rustls::pki_types::UnixTime;
 use tokio::time::Instant;
 
+use crate::federation::preference;
 use crate::federation::proxy::ProxyUrl;
 use crate::federation::relationship::EndpointUrl;
 use crate::spiffe::public_key::Fingerprint;
@@ -20,6 +21,7 @@ use super::record::Shown;
 use super::refusal::Attempt;
 use super::resolve::{Reachable, literal};
 use super::tls::Authentication;
+use super::wait::{Begun, PREFER, Wait};
 use super::{Body, EndpointClient, FetchRecord};
 
 /// A request about to be made.
@@ -29,6 +31,7 @@ pub(super) struct Hop<'a> {
     pub(super) proxy: Option<&'a ProxyUrl>,
     pub(super) authentication: &'a Authentication,
     pub(super) etag: Option<&'a str>,
+    pub(super) wait: Option<&'a Wait>,
     pub(super) bearer: Option<&'a Bearer>,
     pub(super) reachable: Reachable,
 }
@@ -85,7 +88,9 @@ impl Hop<'_> {
         connect_limit: Duration,
         record: &mut FetchRecord,
     ) -> Result<Response, FetchError> {
-        let connection = self.authentication.connection(self.client.clock.clone())?;
+        let begun = Begun::default();
+        let then = self.wait.map(|wait| begun.then(wait));
+        let connection = self.authentication.connection(self.client.clock.clone(), then)?;
         let connected = self.proxy.map_or(self.url.as_url(), ProxyUrl::as_url);
         let host = connected.host_str().unwrap_or("");
         let proxy = self.proxy.map(|proxy| reqwest::Proxy::https(proxy.as_url().clone()).expect("the URL is checked"));
@@ -112,8 +117,11 @@ impl Hop<'_> {
         let request = client.get(self.url.as_url().clone());
         let request = self.etag.iter().fold(request, |request, etag| request.header(IF_NONE_MATCH, *etag));
         let request =
+            self.wait.iter().fold(request, |request, wait| request.header(PREFER, preference::field(wait.at_most)));
+        let request =
             self.bearer.iter().fold(request, |request, bearer| request.header(AUTHORIZATION, bearer.header()));
         let sent = request.send().await;
+        record.waited = begun.waited(sent.as_ref().ok().map(Response::headers));
         let leaf = connection.verifier.leaf();
         record.peer = leaf.map(|leaf| format!("sha256:{}", leaf.fingerprint));
         let tls_version = connection.verifier.tls_version();

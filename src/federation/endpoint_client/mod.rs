@@ -11,6 +11,7 @@ mod record;
 mod refusal;
 mod resolve;
 mod tls;
+mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ pub(crate) use self::pin::{PinnedAuthority, Proof};
 pub(crate) use self::record::{FetchRecord, Shown};
 pub(crate) use self::resolve::{Reachable, SystemNames};
 pub(crate) use self::tls::Authentication;
+pub(crate) use self::wait::{Wait, Waited};
 
 use self::error::RedirectRefusal;
 use self::hop::{Answered, Hop};
@@ -86,10 +88,11 @@ impl EndpointClient {
         let started = Instant::now();
         let mut record = FetchRecord::new(request.url);
         let configured = referrer.map(|referrer| reach(referrer.address));
-        let left = referrer.map_or(self.limits.total, |referrer| referrer.left);
+        let total = self.limits.total + request.wait.as_ref().map_or(Duration::ZERO, |wait| wait.at_most);
+        let left = referrer.map_or(total, |referrer| referrer.left);
         let result = match timeout(left, self.follow(request, configured, &mut record)).await {
             Ok(result) => result,
-            Err(_) => Err(FetchError::TimedOut { stage: record.stage(), limit: self.limits.total }),
+            Err(_) => Err(FetchError::TimedOut { stage: record.stage(), limit: total }),
         };
         record.elapsed = started.elapsed();
         (record, result)
@@ -117,6 +120,8 @@ impl EndpointClient {
                 proxy: request.endpoint.proxy.as_ref(),
                 authentication: &request.authentication,
                 etag: request.etag,
+                // The first one alone chose whom to wait for: its proof is looked at again, no other's is.
+                wait: request.wait.as_ref().filter(|_| visited.len() == 1),
                 bearer,
                 reachable,
             };
@@ -139,7 +144,7 @@ impl EndpointClient {
 pub(crate) struct ClientLimits {
     /// For finding the address, and for TCP and TLS together, per hop.
     pub(crate) connect: Duration,
-    /// For everything: all hops, and the body to its end.
+    /// For everything but a wait that was asked for: all hops, and the body to its end.
     pub(crate) total: Duration,
     /// Largest body in bytes, after decompression.
     pub(crate) body_bytes: usize,
@@ -164,6 +169,8 @@ pub(crate) struct Request<'a> {
     pub(crate) etag: Option<&'a str>,
     /// What proves who we are: to the configured origin alone, until a redirect leads elsewhere.
     pub(crate) bearer: Option<&'a Bearer>,
+    /// Whether the answer may be waited for.
+    pub(crate) wait: Option<Wait>,
 }
 
 /// What a successful fetch brought.

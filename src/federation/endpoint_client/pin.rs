@@ -42,7 +42,8 @@ impl EndpointClient {
         };
         // Whoever answers has proven nothing yet, so it leads us nowhere.
         let endpoint = &BundleEndpoint { redirects: 0, ..endpoint.clone() };
-        let request = Request { endpoint, url, authentication: Authentication::Nothing, etag: None, bearer: None };
+        let request =
+            Request { endpoint, url, authentication: Authentication::Nothing, etag: None, bearer: None, wait: None };
         let (record, body) = self.fetch(&request).await;
         let shown = record.shown.iter().flat_map(|shown| &shown.leaf.chain);
         let shown = shown.map(AsRef::as_ref).find(|der: &&[u8]| Fingerprint::of(der) == pinned.pin);

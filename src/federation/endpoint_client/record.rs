@@ -8,6 +8,7 @@ use crate::spiffe::public_key::Fingerprint;
 use crate::verify::presented::PresentedLeaf;
 
 use super::error::Stage;
+use super::wait::Waited;
 
 /// One attempt, for later forensics (FEC-28), filled as far as it got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub(crate) struct FetchRecord {
     pub(crate) age: Option<Duration>,
     /// By how many seconds the clock of whoever answered is ahead of ours, by its `Date`.
     pub(crate) clock_ahead: Option<i64>,
+    /// How the answer was waited for, once the first hop's handshake was done, if it was asked for that.
+    pub(crate) waited: Option<Waited>,
     /// Time that the fetch took.
     pub(crate) elapsed: Duration,
 }
@@ -67,6 +70,7 @@ impl FetchRecord {
             digest: None,
             age: None,
             clock_ahead: None,
+            waited: None,
             elapsed: Duration::ZERO,
         }
     }

@@ -83,7 +83,7 @@ fn is_of_tunnel(cause: &(dyn StdError + 'static)) -> bool {
 }
 
 /// Stable code and words for a refused certificate.
-fn describe(reason: &CertificateError) -> (&'static str, String) {
+pub(super) fn describe(reason: &CertificateError) -> (&'static str, String) {
     if let CertificateError::Other(OtherError(other)) = reason
         && let Some(rejection) = Arc::as_ref(other).downcast_ref::<Rejection>()
     {

@@ -5,6 +5,7 @@ mod bodies;
 mod get;
 mod proxies;
 mod redirects;
+mod waits;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -73,7 +74,9 @@ impl Fetch {
     async fn run_with(&self, etag: Option<&str>) -> (FetchRecord, Result<Body, FetchError>) {
         let authentication = self.client.authentication(&self.endpoint.profile, self.trust.as_ref()).unwrap();
         let url = &self.endpoint.url;
-        self.client.fetch(&Request { endpoint: &self.endpoint, url, authentication, etag, bearer: None }).await
+        self.client
+            .fetch(&Request { endpoint: &self.endpoint, url, authentication, etag, bearer: None, wait: None })
+            .await
     }
 
     async fn error(&self) -> FetchError {

@@ -14,7 +14,7 @@ use crate::spiffe::bundle::Bundle;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::verify::authorizer::Authorizer;
 use crate::verify::policy::Policy;
-use crate::verify::presented::{RecordingVerifier, Unverified};
+use crate::verify::presented::{RecordingVerifier, Then, Unverified};
 use crate::verify::rustls::SpiffeServerVerifier;
 use crate::verify::snapshot::{DomainTrust, TrustSnapshot};
 use crate::verify::trust::Trust;
@@ -50,10 +50,15 @@ impl Authentication {
         Self::Spiffe { endpoint_id, bundle: trust.bundle().clone(), policy: Arc::new(policy) }
     }
 
-    /// The TLS side of one connection. Nothing is resumed: that would skip the certificate (FEC-16).
-    pub(super) fn connection(&self, clock: Arc<dyn TimeProvider>) -> Result<Connection, FetchError> {
+    /// The TLS side of one connection. Nothing is resumed: that would skip the certificate (FEC-16). `then` is done once
+    /// the endpoint has proven who it is.
+    pub(super) fn connection(
+        &self,
+        clock: Arc<dyn TimeProvider>,
+        then: Option<Then>,
+    ) -> Result<Connection, FetchError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = Arc::new(RecordingVerifier::new(self.verifier(&provider)?));
+        let verifier = Arc::new(RecordingVerifier::new(self.verifier(&provider)?, then));
         let mut config = ClientConfig::builder_with_details(provider, clock)
             .with_protocol_versions(&[&TLS13, &TLS12])
             .expect("the provider has cipher suites of both versions")
@@ -65,7 +70,7 @@ impl Authentication {
         Ok(Connection { config, verifier })
     }
 
-    fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, FetchError> {
+    pub(super) fn verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, FetchError> {
         match self {
             Self::Nothing => Ok(Arc::new(Unverified(provider.signature_verification_algorithms))),
             Self::Web(roots) => WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())

@@ -33,6 +33,7 @@ fn relationship(profile: EndpointProfile) -> FederationRelationship {
         bootstrap: None,
         change_control: ChangeControl::Automatic,
         two_routes: false,
+        wait: true,
         key_notice: None,
         maximum_staleness: Some(DAY),
         poll: PollPolicy::default(),

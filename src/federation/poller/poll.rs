@@ -31,6 +31,13 @@ pub(super) struct EntityTag {
     uses: u32,
 }
 
+impl EntityTag {
+    /// Whether its word may be taken once more.
+    pub(super) fn is_usable(&self) -> bool {
+        self.uses < CONDITIONAL_POLLS
+    }
+}
+
 /// What a URL answered.
 pub(super) enum Answer {
     /// The document with this tag, still.
@@ -39,12 +46,14 @@ pub(super) enum Answer {
 }
 
 impl Poller {
-    /// Its state is as large as all else of a poller, so it is kept only while it lasts.
+    /// Asks at once, and waits for no change; a wait that goes on ends unheeded. Its state is as large as all else of a
+    /// poller, so it is kept only while it lasts.
     pub(super) async fn poll(&mut self) {
         Box::pin(self.poll_now()).await;
     }
 
     async fn poll_now(&mut self) {
+        self.waiting = None;
         self.polls += 1;
         self.record_attempt().await;
         let outcome = match self.proof().inspect_err(|error| self.count(error.code())) {
@@ -55,6 +64,15 @@ impl Poller {
             }
             Err(error) => Err(error),
         };
+        if matches!(outcome, Ok(PollOutcome::Accepted)) {
+            self.patience.changed();
+        }
+        self.settle(outcome).await;
+    }
+
+    /// What a poll came to in the end.
+    pub(super) async fn settle(&mut self, outcome: Result<PollOutcome, PollError>) {
+        self.is_new = matches!(outcome, Ok(PollOutcome::Accepted));
         match outcome {
             Ok(outcome) => self.meet_added(&outcome).await,
             Err(error) => self.fail(error).await,
@@ -63,12 +81,28 @@ impl Poller {
 
     /// Asks the URLs in order until one brings a document; those that were added after those that are known.
     async fn ask_one(&mut self, proof: &Proof) -> Result<PollOutcome, PollError> {
+        let first = self.first_url().clone();
+        let end = Instant::now() + NEXT_URL_UNTIL;
+        let outcome = self.ask(&first, proof).await;
+        self.ask_others(proof, outcome, end).await
+    }
+
+    /// The URL that is asked first.
+    pub(super) fn first_url(&self) -> &EndpointUrl {
+        let endpoint = &self.relationship.endpoint;
+        endpoint.urls().find(|url| !self.is_added(url)).unwrap_or(&endpoint.url)
+    }
+
+    /// Asks the URLs after the first, for as long as nothing else came of that than a failed fetch.
+    pub(super) async fn ask_others(
+        &mut self,
+        proof: &Proof,
+        mut outcome: Result<PollOutcome, PollError>,
+        end: Instant,
+    ) -> Result<PollOutcome, PollError> {
         let relationship = self.relationship.clone();
         let (known, added): (Vec<_>, Vec<_>) = relationship.endpoint.urls().partition(|url| !self.is_added(url));
-        let mut urls = known.into_iter().chain(added);
-        let end = Instant::now() + NEXT_URL_UNTIL;
-        let mut outcome = self.ask(urls.next().unwrap_or(&relationship.endpoint.url), proof).await;
-        for url in urls {
+        for url in known.into_iter().chain(added).skip(1) {
             if !outcome.as_ref().is_err_and(PollError::is_failed_fetch) || Instant::now() >= end {
                 break;
             }
@@ -81,7 +115,7 @@ impl Poller {
         outcome
     }
 
-    async fn record_attempt(&mut self) {
+    pub(super) async fn record_attempt(&mut self) {
         let attempt = self.shared.clock.now();
         Arc::make_mut(&mut self.known).progress.last_attempt = Some(attempt);
         let unchanged = self.known.clone();
@@ -92,16 +126,25 @@ impl Poller {
 
     /// Fetches from one URL and judges what comes.
     async fn ask(&mut self, url: &EndpointUrl, proof: &Proof) -> Result<PollOutcome, PollError> {
-        let etag = self.etags.remove(&url.to_string()).filter(|etag| etag.uses < CONDITIONAL_POLLS);
+        let etag = self.etags.remove(&url.to_string()).filter(EntityTag::is_usable);
         let (record, answer) = self.fetch(url, proof, etag).await;
+        self.heed(&record, answer).await
+    }
+
+    /// Judges what a URL answered.
+    pub(super) async fn heed(
+        &mut self,
+        record: &FetchRecord,
+        answer: Result<Answer, PollError>,
+    ) -> Result<PollOutcome, PollError> {
         let outcome = match answer {
-            Ok(Answer::NotModified(etag)) => self.confirm(&record, etag).await,
+            Ok(Answer::NotModified(etag)) => self.confirm(record, etag).await,
             Ok(Answer::Document(document, tag)) => {
-                self.consider(&record, &Offered::alone(&document, &record.url), tag).await
+                self.consider(record, &Offered::alone(&document, &record.url), tag).await
             }
             Err(error) => Err(error),
         };
-        self.told(&record, &outcome);
+        self.told(record, &outcome);
         outcome
     }
 
@@ -120,17 +163,21 @@ impl Poller {
                 Err((record, error)) => return (*record, Err(error.into())),
             },
         };
-        let request = Request { endpoint: &self.relationship.endpoint, url, authentication, etag: tag, bearer: None };
+        let request =
+            Request { endpoint: &self.relationship.endpoint, url, authentication, etag: tag, bearer: None, wait: None };
         let (record, body) = self.shared.client.fetch(&request).await;
-        let answer = match (body, etag) {
-            (Ok(Body::Document { bytes, etag }), _) => BundleDocument::parse(&self.relationship.trust_domain, &bytes)
-                .map(|document| Answer::Document(document, etag))
-                .map_err(PollError::from),
-            (Ok(Body::NotModified), Some(etag)) => Ok(Answer::NotModified(etag)),
-            (Ok(Body::NotModified), None) => Err(FetchError::NotModifiedUnasked.into()),
-            (Err(error), _) => Err(error.into()),
-        };
+        let answer = body.map_err(PollError::from).and_then(|body| self.read(body, etag));
         (record, answer)
+    }
+
+    pub(super) fn read(&self, body: Body, etag: Option<EntityTag>) -> Result<Answer, PollError> {
+        match (body, etag) {
+            (Body::Document { bytes, etag }, _) => {
+                Ok(Answer::Document(BundleDocument::parse(&self.relationship.trust_domain, &bytes)?, etag))
+            }
+            (Body::NotModified, Some(etag)) => Ok(Answer::NotModified(etag)),
+            (Body::NotModified, None) => Err(FetchError::NotModifiedUnasked.into()),
+        }
     }
 
     /// Logs, counts and remembers how a fetch ended.

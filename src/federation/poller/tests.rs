@@ -76,6 +76,7 @@ impl Bench {
             bootstrap: None,
             change_control: ChangeControl::Automatic,
             two_routes: false,
+            wait: true,
             key_notice: None,
             maximum_staleness: Some(Duration::from_secs(STALENESS)),
             poll: PollPolicy::default(),
@@ -160,6 +161,7 @@ fn record() -> FetchRecord {
         digest: None,
         age: None,
         clock_ahead: None,
+        waited: None,
         elapsed: Duration::ZERO,
     }
 }

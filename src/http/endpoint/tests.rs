@@ -1,3 +1,5 @@
+mod waits;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use crate::http::tls::EndpointTls;
 
 const DOCUMENT: &[u8] = br#"{"keys":[],"spiffe_sequence":1}"#;
 const SEQUENCE: u64 = 1;
+const WAITS: WaitLimits = WaitLimits { longest: Duration::from_secs(60), per_address: 2, in_all: 2 };
 
 struct Endpoint {
     address: SocketAddr,
@@ -55,6 +58,8 @@ impl Endpoint {
             tls: tls.server_config().unwrap(),
             path: "/bundle".into(),
             limits: ListenerLimits { workers: 1, ..limits },
+            waits: WAITS,
+            oidc: None,
         };
         let (metrics, mut tasks) = (Metrics::default(), JoinSet::new());
         let fetchers = Arc::new(Fetchers::new(Arc::new(Clock::new(Arc::new(DefaultTimeProvider), None))));
@@ -117,7 +122,7 @@ async fn fes_04_05_10_get_and_head_serve_the_document_over_both_versions_of_http
             for (name, expected) in [
                 ("content-type", "application/json"),
                 ("cache-control", "no-cache"),
-                ("vary", "Accept-Encoding"),
+                ("vary", "Accept-Encoding, Prefer"),
                 ("content-length", "31"),
             ] {
                 assert_eq!(header(&response, name), Some(expected), "{version:?} {method} {name}");
@@ -132,7 +137,7 @@ async fn fes_04_05_10_get_and_head_serve_the_document_over_both_versions_of_http
 async fn fes_10_a_known_document_is_not_sent_again() {
     let endpoint = Endpoint::start(DOCUMENT);
     let published_before = published(DOCUMENT);
-    let (etag, gzip_etag) = (&published_before.identity.etag, &published_before.gzip.etag);
+    let (etag, gzip_etag) = (&published_before.document.identity.etag, &published_before.document.gzip.etag);
     for (name, encoding, known, expected) in [
         ("same", "identity", etag.clone(), 304),
         ("weak", "identity", format!("W/{etag}"), 304),
@@ -165,7 +170,7 @@ async fn the_client_chooses_the_coding() {
     ] {
         let response = endpoint.get(&[("accept-encoding", accepted)]).await;
         assert_eq!(header(&response, "content-encoding"), expected, "{accepted}");
-        let body = if expected.is_some() { published(DOCUMENT).gzip.bytes.clone() } else { DOCUMENT.into() };
+        let body = if expected.is_some() { published(DOCUMENT).document.gzip.bytes.clone() } else { DOCUMENT.into() };
         assert_eq!(response.bytes().await.unwrap(), body, "{accepted}");
     }
 }
@@ -324,7 +329,7 @@ async fn a_stop_lets_an_answer_on_its_way_arrive() {
 #[tokio::test]
 async fn fes_11_whoever_has_the_newest_document_is_noted_once_per_connection_and_document() {
     let endpoint = Endpoint::start(DOCUMENT);
-    let etag = published(DOCUMENT).identity.etag.clone();
+    let etag = published(DOCUMENT).document.identity.etag.clone();
     for (name, protocol, method, path, headers, noted) in [
         ("GET", "h2", "GET", "/bundle", vec![], true),
         ("GET by HTTP/1.1", "http/1.1", "GET", "/bundle", vec![], true),

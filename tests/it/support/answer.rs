@@ -25,6 +25,8 @@ pub(crate) enum Delivery {
     Endless,
     /// Nothing, with the connection open.
     Silent,
+    /// Nothing until the script changes, and then what it says.
+    Held,
 }
 
 impl Answer {
@@ -68,6 +70,16 @@ impl Answer {
     /// Waits for ever.
     pub(crate) fn silent() -> Self {
         Self::bare(200).by(Delivery::Silent)
+    }
+
+    /// Waits until the script changes.
+    pub(crate) fn held() -> Self {
+        Self::bare(200).by(Delivery::Held)
+    }
+
+    /// Nothing new, after a wait or what is said to have been one.
+    pub(crate) fn nothing_new() -> Self {
+        Self::status(304, "").header("Preference-Applied", "wait")
     }
 
     /// A body under gzip, uncompressed inside.

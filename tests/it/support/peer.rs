@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -32,6 +33,20 @@ pub(crate) struct SeenRequest {
     pub(crate) headers: HashMap<String, String>,
     /// The name in the TLS handshake.
     pub(crate) server_name: Option<String>,
+    /// When it had come.
+    pub(crate) at: Instant,
+}
+
+impl SeenRequest {
+    /// Whether it is about a document that the client has.
+    pub(crate) fn is_conditional(&self) -> bool {
+        self.headers.contains_key("if-none-match")
+    }
+
+    /// The seconds that it would rather wait.
+    pub(crate) fn wait(&self) -> Option<u64> {
+        self.headers.get("prefer")?.strip_prefix("wait=")?.parse().ok()
+    }
 }
 
 impl Peer {
@@ -43,6 +58,7 @@ impl Peer {
         let shared = Arc::new(Shared {
             script: Mutex::default(),
             tls: Mutex::new(server_config(identity)),
+            changes: watch::Sender::default(),
             requests: watch::Sender::default(),
             connections: watch::Sender::default(),
         });
@@ -63,17 +79,17 @@ impl Peer {
 
     /// From now on, answers this everywhere but where `answer_at` says otherwise.
     pub(crate) fn answer(&self, answer: Answer) {
-        self.shared.script.lock().unwrap().default = Some(answer);
+        self.shared.change(|script| script.default = Some(answer));
     }
 
     /// From now on, answers this at one path.
     pub(crate) fn answer_at(&self, path: &str, answer: Answer) {
-        self.shared.script.lock().unwrap().paths.insert(path.into(), answer);
+        self.shared.change(|script| _ = script.paths.insert(path.into(), answer));
     }
 
     /// From now on, answers this to requests with an entity tag.
     pub(crate) fn answer_conditional(&self, answer: Answer) {
-        self.shared.script.lock().unwrap().conditional = Some(answer);
+        self.shared.change(|script| script.conditional = Some(answer));
     }
 
     /// From the next connection on, shows this certificate; session tickets of the old one stay valid.
@@ -100,13 +116,41 @@ impl Peer {
         let mut requests = self.shared.requests.subscribe();
         requests.wait_for(|requests| requests.len() >= count).await.unwrap();
     }
+
+    /// Waits until there have been so many requests that would rather wait; all requests by then.
+    pub(crate) async fn saw_waits(&self, count: usize) -> Vec<SeenRequest> {
+        let mut requests = self.shared.requests.subscribe();
+        let waits = |requests: &Vec<SeenRequest>| requests.iter().filter(|request| request.wait().is_some()).count();
+        requests.wait_for(|requests| waits(requests) >= count).await.unwrap().clone()
+    }
 }
 
 struct Shared {
     script: Mutex<Script>,
+    /// Of the script.
+    changes: watch::Sender<()>,
     tls: Mutex<Arc<ServerConfig>>,
     requests: watch::Sender<Vec<SeenRequest>>,
     connections: watch::Sender<usize>,
+}
+
+impl Shared {
+    fn change(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.script.lock().unwrap());
+        self.changes.send_replace(());
+    }
+
+    /// What the script says, once it says more than to wait for its change.
+    async fn answer(&self, request: &SeenRequest) -> Answer {
+        let mut changes = self.changes.subscribe();
+        loop {
+            let answer = self.script.lock().unwrap().answer(request);
+            if !matches!(answer.delivery, Delivery::Held) {
+                return answer;
+            }
+            changes.changed().await.unwrap();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -152,8 +196,8 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let config = shared.tls.lock().unwrap().clone();
     let Ok(mut stream) = TlsAcceptor::from(config).accept(stream).await else { return };
     let Some(request) = read_request(&mut stream).await else { return };
-    let answer = shared.script.lock().unwrap().answer(&request);
-    shared.requests.send_modify(|requests| requests.push(request));
+    shared.requests.send_modify(|requests| requests.push(request.clone()));
+    let answer = shared.answer(&request).await;
     let _ = deliver(&mut stream, answer).await;
 }
 
@@ -171,11 +215,12 @@ async fn read_request(stream: &mut TlsStream<TcpStream>) -> Option<SeenRequest> 
         path: words.next()?.into(),
         headers: headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect(),
         server_name: stream.get_ref().1.server_name().map(str::to_owned),
+        at: Instant::now(),
     })
 }
 
 async fn deliver(stream: &mut TlsStream<TcpStream>, answer: Answer) -> std::io::Result<()> {
-    if matches!(answer.delivery, Delivery::Silent) {
+    if matches!(answer.delivery, Delivery::Silent | Delivery::Held) {
         return std::future::pending().await;
     }
     let end: &[u8] = if answer.head.is_empty() { b"" } else { b"\r\n" };
@@ -190,7 +235,7 @@ async fn deliver(stream: &mut TlsStream<TcpStream>, answer: Answer) -> std::io::
             stream.flush().await?;
             stream.get_mut().0.shutdown().await
         }
-        Delivery::Stall | Delivery::Silent => {
+        Delivery::Stall | Delivery::Silent | Delivery::Held => {
             stream.write_all(&answer.body).await?;
             stream.flush().await?;
             std::future::pending().await
