@@ -12,12 +12,14 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::access::Caller;
+use super::authority::{AuthorityMender, PREFACE_BYTES};
 use super::places::Place;
 
 /// A connection that ends when it says nothing at first, and at the latest when it is cut.
 pub(super) struct Connection {
     stream: UnixStream,
     caller: Caller,
+    authority: AuthorityMender,
     /// What is left of the preface, in bytes, and until when it may take.
     greeting: Option<(usize, Pin<Box<Sleep>>)>,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -27,7 +29,14 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(stream: UnixStream, caller: Caller, cut: CancellationToken, place: Place) -> Self {
         let greeting = Some((PREFACE_BYTES, Box::pin(tokio::time::sleep(GREETING))));
-        Self { stream, caller, greeting, cut: Box::pin(cut.cancelled_owned()), _place: place }
+        Self {
+            stream,
+            caller,
+            authority: AuthorityMender::new(),
+            greeting,
+            cut: Box::pin(cut.cancelled_owned()),
+            _place: place,
+        }
     }
 
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
@@ -64,6 +73,7 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         self.heard(buffer.filled().len() - before);
+        self.authority.mend(&mut buffer.filled_mut()[before..]);
         Poll::Ready(Ok(()))
     }
 }
@@ -94,7 +104,5 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// What a client of HTTP/2 sends before all else (RFC 9113 §3.4).
-const PREFACE_BYTES: usize = 24;
-/// Time for it.
+/// Time for the preface.
 const GREETING: Duration = Duration::from_secs(5);

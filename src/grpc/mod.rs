@@ -1,6 +1,7 @@
 //! The gRPC listener on a Unix socket: who may ask, what each may see, and the services that tell it.
 
 pub(crate) mod access;
+mod authority;
 mod connection;
 pub(crate) mod feed;
 pub(crate) mod listener;

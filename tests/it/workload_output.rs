@@ -449,3 +449,42 @@ async fn a_client_that_reads_nothing_or_talks_nonsense_holds_up_nobody() {
     }
     assert_eq!(unread.len(), 50);
 }
+
+/// What gRPC in C++ and in Java have in the place of a host, in HTTP/2 by hand: no library here would send it.
+#[tokio::test]
+async fn clients_that_name_the_socket_as_their_host_are_answered() {
+    let mut service = Service::new("a.example");
+    service.configure_with([], &listener(""));
+    service.start().await.unwrap();
+    let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    let (spelled_out, indexed) = ([&[0x40][..], &text(":authority")].concat(), vec![0x41]);
+    for (name, authority) in
+        [(&spelled_out, "run%2Fworkload.sock"), (&indexed, "/run/workload.sock"), (&indexed, "localhost")]
+    {
+        let fields = [
+            vec![0x83, 0x86, 0x44],
+            text("/SpiffeWorkloadAPI/FetchX509Bundles"),
+            name.clone(),
+            text(authority),
+            vec![0x40],
+            text("workload.spiffe.io"),
+            text("true"),
+        ];
+        let fields = fields.concat();
+        let headers = [&[0, 0, u8::try_from(fields.len()).unwrap(), 1, 5, 0, 0, 0, 1], &fields[..]].concat();
+        let mut connection = UnixStream::connect(service.path("workload.sock")).await.unwrap();
+        let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+        connection.write_all(&[preface, headers].concat()).await.unwrap();
+        let mut kinds = Vec::new();
+        // Up to the first DATA, or the RST_STREAM of a request that can't be read.
+        while !kinds.iter().any(|kind| [0, 3].contains(kind)) {
+            let mut head = [0; 9];
+            within(connection.read_exact(&mut head)).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            within(connection.read_exact(&mut payload)).await.unwrap();
+            kinds.push(head[3]);
+        }
+        assert_eq!(kinds.last(), Some(&0), "{authority}: {kinds:?}");
+    }
+}
