@@ -126,6 +126,13 @@ fn the_configuration_of_the_sources_page_is_valid() {
     check("../docs/sources.md", &with(example.split("```").next().unwrap()));
 }
 
+#[test]
+fn the_configuration_of_the_workload_page_is_valid() {
+    let page = read("docs/workload-api.md");
+    let (_, example) = page.split_once("```toml\n").unwrap();
+    check("../docs/workload-api.md", &with(example.split("```").next().unwrap()));
+}
+
 /// What stands under `comity.toml: |` in a ConfigMap.
 fn embedded_toml(yaml: &str) -> String {
     let lines = yaml.lines().skip_while(|line| line.trim() != "comity.toml: |").skip(1);
