@@ -1,4 +1,5 @@
-// Interop runs Comity against implementations nobody here wrote: go-spiffe, Envoy, nginx and pebble.
+// Interop runs Comity against implementations nobody here wrote: go-spiffe, Envoy, nginx, pebble, and what reads the
+// Workload API in Python and Java.
 //
 // It prints one line per check and a closing count, and fails if a check does.
 package main
@@ -23,6 +24,11 @@ func main() {
 	flag.StringVar(&proxies.envoy, "envoy", "envoy", "the envoy binary")
 	flag.StringVar(&proxies.nginx, "nginx", "nginx", "the nginx binary")
 	flag.StringVar(&proxies.page, "page", "docs/authorization.md", "the page with the configurations of the proxies")
+	var workloads workloads
+	flag.StringVar(&workloads.python, "python", "python3", "a Python that has spiffe")
+	flag.StringVar(&workloads.java, "java", "java", "a JDK's java")
+	flag.StringVar(&workloads.classpath, "classpath", "", "java-spiffe and what it needs")
+	flag.StringVar(&workloads.page, "workload-page", "docs/workload-api.md", "the page with what workloads need")
 	var acme acmeBinaries
 	flag.StringVar(&acme.pebble, "pebble", "pebble", "the pebble binary")
 	flag.StringVar(&acme.challtestsrv, "challtestsrv", "pebble-challtestsrv", "the binary of pebble's DNS")
@@ -39,7 +45,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	report := &report{}
-	if err := run(ctx, report, *comity, *itself, proxies, acme); err != nil {
+	if err := run(ctx, report, *comity, *itself, proxies, acme, workloads); err != nil {
 		report.record("the run itself", err)
 	}
 	fmt.Printf("%d passed, %d failed\n", report.passed, report.failed)
@@ -51,6 +57,7 @@ func main() {
 
 func run(
 	ctx context.Context, report *report, comity string, itself bool, proxies binaries, acme acmeBinaries,
+	workloads workloads,
 ) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -73,6 +80,7 @@ func run(
 		return errors.Join(
 			checkACME(ctx, report, comity, folder, peers, acme),
 			runAgainstComity(ctx, report, comity, folder, peers, proxies),
+			checkWorkloadOutput(ctx, report, comity, folder, workloads),
 		)
 	}
 }
