@@ -16,6 +16,7 @@ const FAMILIES: &[(&str, usize)] = &[
     ("X5", 24),
     ("JW", 17),
     ("WIT", 6),
+    ("WL", 19),
     ("SDS", 9),
 ];
 
