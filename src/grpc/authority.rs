@@ -52,6 +52,8 @@ struct Text {
     of: Begin,
     left: usize,
     is_huffman: bool,
+    /// How much of [`NAME`] a name has repeated so far; `None` if it is another.
+    matched: Option<usize>,
 }
 
 impl AuthorityMender {
@@ -134,7 +136,8 @@ impl Field {
         *self = match *self {
             Self::Begin(Begin::Field) => Self::representation(*byte),
             Self::Begin(of) => {
-                let text = Text { of, left: usize::from(*byte & 0x7f), is_huffman: *byte & 0x80 != 0 };
+                let (left, is_huffman) = (usize::from(*byte & 0x7f), *byte & 0x80 != 0);
+                let text = Text { of, left, is_huffman, matched: Some(0).filter(|_| !is_huffman) };
                 if text.left == 0x7f { Self::Length(text, 0) } else { text.or_after() }
             }
             Self::Integer(before) if *byte & 0x80 == 0 => Self::Begin(before),
@@ -149,6 +152,7 @@ impl Field {
                     *byte = b'-';
                 }
                 text.left -= 1;
+                text.matched = text.matched.filter(|at| NAME.get(*at) == Some(&*byte)).map(|at| at + 1);
                 text.or_after()
             }
         }
@@ -176,7 +180,9 @@ impl Text {
     fn or_after(self) -> Field {
         match self {
             Self { left: 1.., .. } => Field::Text(self),
-            Self { of: Begin::Name, .. } => Field::Begin(Begin::Value { is_authority: false }),
+            Self { of: Begin::Name, matched, .. } => {
+                Field::Begin(Begin::Value { is_authority: matched == Some(NAME.len()) })
+            }
             _ => Field::Begin(Begin::Field),
         }
     }
@@ -189,8 +195,9 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
-/// `:authority` in HPACK's static table.
+/// In HPACK's static table, and for gRPC in C++, which spells it out.
 const AUTHORITY: u8 = 1;
+const NAME: &[u8] = b":authority";
 /// A field block has less than 2^28 bytes, or the library refuses it.
 const LONGEST_SHIFT: u32 = 28;
 
@@ -213,6 +220,10 @@ mod tests {
         [&[first, u8::try_from(value.len()).unwrap()], value].concat()
     }
 
+    fn spelled_out(name: &[u8], value: &[u8]) -> Vec<u8> {
+        [vec![0x40], literal(0, name)[1..].to_vec(), literal(0, value)[1..].to_vec()].concat()
+    }
+
     fn mended(bytes: &[u8], pieces: usize) -> Vec<u8> {
         let (mut mender, mut bytes) = (AuthorityMender::new(), bytes.to_vec());
         bytes.chunks_mut(pieces.max(1)).for_each(|piece| mender.mend(piece));
@@ -222,13 +233,15 @@ mod tests {
     #[test]
     fn paths_in_the_place_of_an_authority_become_readable_and_nothing_else_changes() {
         let path = literal(0x44, b"/a/b%2F");
-        let named = [&[0x40][..], &literal(0, b"x/y")[1..], &literal(0, b"a/b%")[1..]].concat();
+        let named = spelled_out(b"x/y", b"a/b%");
         let long = [&[0x41, 0x7f, 0x01][..], &[b'/'; 128]].concat();
         let long_mended = [&[0x41, 0x7f, 0x01][..], &[b'-'; 128]].concat();
         let huffman = [&[0x41, 0x80 | 3][..], b"/%/"].concat();
         for (name, block, expected) in [
             ("Java", literal(0x41, b"/run/x.sock"), literal(0x41, b"-run-x.sock")),
-            ("C++", literal(0x41, b"run%2Fx.sock"), literal(0x41, b"run-2Fx.sock")),
+            ("C++", spelled_out(b":authority", b"run%2Fx.sock"), spelled_out(b":authority", b"run-2Fx.sock")),
+            ("a longer name", spelled_out(b":authority2", b"a/b"), spelled_out(b":authority2", b"a/b")),
+            ("a shorter name", spelled_out(b":authorit", b"a/b"), spelled_out(b":authorit", b"a/b")),
             ("not indexed", literal(0x01, b"/a"), literal(0x01, b"-a")),
             ("never indexed", literal(0x11, b"/a"), literal(0x11, b"-a")),
             ("empty", literal(0x41, b""), literal(0x41, b"")),

@@ -457,11 +457,14 @@ async fn clients_that_name_the_socket_as_their_host_are_answered() {
     service.configure_with([], &listener(""));
     service.start().await.unwrap();
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
-    for authority in ["run%2Fworkload.sock", "/run/workload.sock", "localhost"] {
+    let (spelled_out, indexed) = ([&[0x40][..], &text(":authority")].concat(), vec![0x41]);
+    for (name, authority) in
+        [(&spelled_out, "run%2Fworkload.sock"), (&indexed, "/run/workload.sock"), (&indexed, "localhost")]
+    {
         let fields = [
             vec![0x83, 0x86, 0x44],
             text("/SpiffeWorkloadAPI/FetchX509Bundles"),
-            vec![0x41],
+            name.clone(),
             text(authority),
             vec![0x40],
             text("workload.spiffe.io"),
