@@ -82,7 +82,7 @@ impl Secrets {
             return Some(bundles.iter().map(|(name, bundle)| (name, &**bundle)).collect());
         }
         if *name == self.names.own {
-            return Some(single(&self.view.trust_domain).into_iter().collect());
+            return Some(self.view.own().map(|bundle| (&self.view.trust_domain, &**bundle)).into_iter().collect());
         }
         let named = name.strip_prefix("spiffe://")?.parse::<TrustDomain>().ok()?;
         let is_known = named == self.view.trust_domain || self.view.selected.lacking.contains_key(&named);
