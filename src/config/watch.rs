@@ -105,7 +105,6 @@ pub(crate) fn restart_needed(running: &Config, new: &Config) -> Vec<&'static str
         ("operations", running.operations != new.operations),
         ("admin", running.admin_socket != new.admin_socket),
         ("authorization", listener(running) != listener(new)),
-        ("outputs", running.outputs != new.outputs),
         ("log", running.log != new.log),
         ("outputs", outputs(running) != outputs(new)),
     ];

@@ -71,7 +71,7 @@ impl Patience {
         self.whole += 1;
         self.bearable = match granted < asked {
             true => granted,
-            false if self.whole % WHOLE_UNTIL_LONGER == 0 => (self.bearable * 2).min(LONGEST),
+            false if self.whole.is_multiple_of(WHOLE_UNTIL_LONGER) => (self.bearable * 2).min(LONGEST),
             false => self.bearable,
         };
     }

@@ -117,7 +117,7 @@ mod tests {
             seconds: u32,
             bytes in prop::collection::vec(any::<u8>(), 0..40),
         ) {
-            drop(wanted([bytes.as_slice(), bytes.as_slice()]));
+            let _ = wanted([bytes.as_slice(), bytes.as_slice()]);
             prop_assume!(!before.iter().any(|preference| preference.starts_with("wait")));
             let wait = Duration::from_secs(seconds.into());
             let all = before.into_iter().chain([field(wait)]).collect::<Vec<_>>().join(", ");

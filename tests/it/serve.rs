@@ -42,7 +42,7 @@ profile = "https_spiffe"
         "store.url",
         "federation.\"b.example\".endpoint_url",
         "federation.\"spiffe://c.example\"",
-        "known here: store, authorities, endpoint, operations, admin, authorization, log, federation, trust_domain",
+        "known here: store, authorities, endpoint, operations, admin, authorization, outputs, log, federation, trust_domain",
     ] {
         assert!(said.contains(key), "{key} is not in\n{said}");
     }

@@ -121,11 +121,16 @@ impl Hop<'_> {
         let request =
             self.bearer.iter().fold(request, |request, bearer| request.header(AUTHORIZATION, bearer.header()));
         let sent = request.send().await;
-        record.waited = begun.waited(sent.as_ref().ok().map(Response::headers));
+        if self.wait.is_some() {
+            record.waited = begun.waited(sent.as_ref().ok().map(Response::headers));
+        }
         let leaf = connection.verifier.leaf();
         record.peer = leaf.map(|leaf| format!("sha256:{}", leaf.fingerprint));
         let tls_version = connection.verifier.tls_version();
         record.shown = leaf.map(|leaf| Shown { leaf: leaf.clone(), tls_version });
+        if self.wait.is_some() {
+            record.waited_on.clone_from(&record.shown);
+        }
         let attempt =
             Attempt { url: self.url, proxy: self.proxy, authentication: self.authentication, leaf, connect_limit };
         let response = sent.map_err(|error| attempt.explain(&error))?;

@@ -120,7 +120,7 @@ impl EndpointClient {
                 proxy: request.endpoint.proxy.as_ref(),
                 authentication: &request.authentication,
                 etag: request.etag,
-                // The first one alone chose whom to wait for: its proof is looked at again, no other's is.
+                // A redirect leads to where the answer is, which has no reason to wait too.
                 wait: request.wait.as_ref().filter(|_| visited.len() == 1),
                 bearer,
                 reachable,

@@ -28,6 +28,8 @@ pub(crate) struct FetchRecord {
     pub(crate) peer: Option<String>,
     /// What the last hop showed in its TLS handshake, proven or not.
     pub(crate) shown: Option<Shown>,
+    /// The same of the first hop, if its answer was waited for.
+    pub(crate) waited_on: Option<Shown>,
     /// The URLs that were asked, in order.
     pub(crate) visited: Vec<String>,
     /// HTTP status of the last hop.
@@ -64,6 +66,7 @@ impl FetchRecord {
             address: None,
             peer: None,
             shown: None,
+            waited_on: None,
             visited: Vec::new(),
             status: None,
             bytes: 0,

@@ -14,6 +14,7 @@ use crate::federation::preference;
 use crate::verify::presented::Then;
 
 use super::error::{FetchError, Stage, escaped};
+use super::record::Shown;
 use super::refusal::describe;
 use super::{Authentication, EndpointClient, FetchRecord};
 
@@ -61,29 +62,35 @@ impl Begun {
 }
 
 impl EndpointClient {
-    /// Whether what authenticated the answer of a fetch at its beginning still does, by what is known now.
+    /// Whether what authenticated the answer of a fetch at its beginning still does, by what is known now: whoever was
+    /// waited on, and, after a redirect, whoever answered.
     ///
     /// # Errors
     /// [`FetchError::CertificateOutlived`], or that there is nothing to authenticate with any more.
     pub(crate) fn still_proven(&self, record: &FetchRecord, by: &Authentication) -> Result<(), FetchError> {
-        let chain = record.shown.as_ref().map_or(&[][..], |shown| &shown.leaf.chain);
-        let outlived = |host: &str, (rejection, detail): (&'static str, String)| FetchError::CertificateOutlived {
-            host: escaped(host),
+        self.still_shows(&record.url, record.waited_on.as_ref(), by)?;
+        self.still_shows(&record.final_url, record.shown.as_ref(), by)
+    }
+
+    fn still_shows(&self, url: &str, shown: Option<&Shown>, by: &Authentication) -> Result<(), FetchError> {
+        let chain = shown.map_or(&[][..], |shown| &shown.leaf.chain);
+        let url = Url::parse(url).ok();
+        let host = escaped(url.as_ref().and_then(Url::host_str).unwrap_or(""));
+        let outlived = |(rejection, detail): (&'static str, String)| FetchError::CertificateOutlived {
+            host: host.clone(),
             rejection,
             detail: escaped(&detail),
         };
-        let url = Url::parse(&record.final_url).ok();
-        let host = url.as_ref().and_then(Url::host_str).unwrap_or("");
         let (Some(name), Some((leaf, intermediates)), Some(now)) =
             (url.as_ref().and_then(server_name), chain.split_first(), self.clock.current_time())
         else {
-            return Err(outlived(host, ("invalid-certificate", "there is nothing to look at again".into())));
+            return Err(outlived(("invalid-certificate", "there is nothing to look at again".into())));
         };
         let verifier = by.verifier(&Arc::new(aws_lc_rs::default_provider()))?;
         match verifier.verify_server_cert(leaf, intermediates, &name, &[], now) {
             Ok(_) => Ok(()),
-            Err(TlsError::InvalidCertificate(reason)) => Err(outlived(host, describe(&reason))),
-            Err(other) => Err(outlived(host, ("invalid-certificate", other.to_string()))),
+            Err(TlsError::InvalidCertificate(reason)) => Err(outlived(describe(&reason))),
+            Err(other) => Err(outlived(("invalid-certificate", other.to_string()))),
         }
     }
 }

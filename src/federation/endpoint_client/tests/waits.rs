@@ -138,6 +138,23 @@ async fn fec_16_what_was_proven_at_the_beginning_of_a_wait_is_proven_again_at_it
     assert_eq!(code(&fetch, &by(&[&old], ENDPOINT_ID)), "expired");
 }
 
+#[tokio::test]
+async fn fec_16_whoever_redirects_after_a_wait_must_still_prove_who_it_is() {
+    let ca = Ca::web("root");
+    let leaf = Leaf { hosts: vec!["localhost".into()], not_after: IN_A_WHILE, ..Leaf::default() };
+    let (first, second) = (Peer::start(&ca.issue(leaf)).await, Peer::start(&ca.server("localhost")).await);
+    first.answer(Answer::redirect(302, &second.url("localhost", "/")));
+    second.answer(Answer::nothing_new());
+    let mut fetch = Fetch::web(&first, &ca);
+    let (record, body, _) = fetch.wait(9).await;
+    assert_eq!((body, record.visited.len()), (Ok(Body::NotModified), 2));
+    let by = Authentication::Web(roots(&[&ca]));
+    assert_eq!(fetch.client.still_proven(&record, &by), Ok(()));
+    fetch.client.clock = Arc::new(At(IN_A_WHILE + 1));
+    let error = fetch.client.still_proven(&record, &by).unwrap_err();
+    assert!(matches!(error, FetchError::CertificateOutlived { rejection: "expired", .. }), "{error}");
+}
+
 #[derive(Debug)]
 struct At(u64);
 
