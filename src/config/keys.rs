@@ -54,9 +54,9 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("outputs.object_storage", &["url", "endpoint", "region", "credentials_file"]),
     ("outputs.http", &["listen", "certificate", "private_key", "trust_domains", "shared_authorities"]),
     ("outputs.oidc", &["issuer"]),
-    ("log", &["format", "level"]),
     ("outputs.grpc", &["socket", "workload_api", "shared_authorities", "sds", "sds_all", "sds_own"]),
     ("outputs.grpc.allow", &["uid", "gid", "trust_domains"]),
+    ("log", &["format", "level"]),
     (
         "federation.*",
         &[

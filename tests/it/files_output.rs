@@ -87,19 +87,28 @@ async fn an_output_that_fails_says_so_and_others_go_on() {
     let (service, folder) = started([b.relationship()], more).await;
     let manifest = becomes(&folder, |manifest| manifest["trust_domains"]["b.example"]["sequence"] == 1).await;
     assert_eq!(manifest["trust_domains"].as_object().unwrap().len(), 1, "ours was not asked for");
-    let status = service.get("/v1/status").await;
-    let outputs = status["outputs"].as_array().unwrap();
-    assert_eq!(outputs[0]["kind"], "files");
-    assert_eq!((&outputs[0]["generation"], &outputs[0]["last_error"]), (&status["snapshot_generation"], &json!(null)));
-    assert_eq!(
-        (&outputs[1]["generation"], &outputs[1]["last_error"]["code"]),
-        (&json!(null), &json!("file-unreadable"))
-    );
+    let [first, second] = outputs(&service).await;
+    assert_eq!((&first["kind"], &first["last_error"]), (&json!("files"), &json!(null)));
+    assert_eq!((&second["generation"], &second["last_error"]["code"]), (&json!(null), &json!("file-unreadable")));
     let (_, metrics) = service.operations("/metrics").await;
     let failing =
         |name: &str| format!("comity_output_failing{{output=\"files\",target=\"{}\"}}", service.path(name).display());
     assert!(metrics.contains(&format!("{} 0\n", failing("bundles"))), "{metrics}");
     assert!(metrics.contains(&format!("{} 1\n", failing("missing"))), "{metrics}");
+}
+
+/// Both outputs, once the first one is where the snapshot is.
+async fn outputs(service: &Service) -> [Value; 2] {
+    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = service.get("/v1/status").await;
+        let outputs: [Value; 2] = serde_json::from_value(status["outputs"].clone()).unwrap();
+        if outputs[0]["generation"] == status["snapshot_generation"] {
+            return outputs;
+        }
+        assert!(tokio::time::Instant::now() < patience, "{status:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
