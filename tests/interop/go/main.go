@@ -79,12 +79,14 @@ func run(
 	case comity == "":
 		return errors.New("give -comity PATH or -itself")
 	default:
-		// Most of the time with pebble passes between two orders.
+		// Most of the time with pebble passes between two orders, and with SDS until a bundle is stale.
 		checks, err := startACME(ctx, comity, folder, peers, acme)
 		if err != nil {
 			return fmt.Errorf("ACME: %w", err)
 		}
+		sds := make(chan error, 1)
 		done := make(chan struct{})
+		go func() { sds <- checkSDS(ctx, report, comity, folder, peers, proxies) }()
 		go func() {
 			defer close(done)
 			checks.run(ctx, report)
@@ -92,11 +94,10 @@ func run(
 		err = errors.Join(
 			runAgainstComity(ctx, report, comity, folder, peers, proxies),
 			checkWorkloadOutput(ctx, report, comity, folder, workloads),
-			checkSDS(ctx, report, comity, folder, peers, proxies),
 			checkSPIREServer(ctx, report, comity, folder, peers, moto),
 		)
 		<-done
-		return err
+		return errors.Join(err, <-sds)
 	}
 }
 

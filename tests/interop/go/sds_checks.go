@@ -46,7 +46,7 @@ func checkSDS(ctx context.Context, report *report, binary, folder string, peers 
 	report.record("envoy by SDS: a relationship that ends is refused, and let in when it comes back", pair.ending(ctx))
 	report.record("envoy by SDS: a bundle that turns stale is refused", pair.staleness(ctx))
 	report.record("envoy by SDS: no Secret was refused by Envoy", pair.noNacks(ctx))
-	if report.failed > 0 {
+	if report.hasFailure() {
 		for _, bank := range []*bank{pair.client, pair.server} {
 			fmt.Printf("--- comity of %s\n%s--- its envoy\n%s---\n", bank.domain.name, bank.comity.log(), bank.envoy.log())
 		}

@@ -55,7 +55,7 @@ func checkSPIREServer(ctx context.Context, report *report, binary, folder string
 	if err := c.comity.stop(); err != nil {
 		report.record("SPIRE API: comity stops", err)
 	}
-	if report.failed > 0 {
+	if report.hasFailure() {
 		fmt.Printf("--- log of comity with a SPIRE server\n%s---\n", c.comity.log())
 	}
 	return nil

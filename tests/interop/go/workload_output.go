@@ -84,7 +84,7 @@ func checkWorkloadOutput(ctx context.Context, report *report, binary, folder str
 	err = setup.forgets(foreign.name)
 	report.record("Workload API output: go-spiffe drops a domain whose relationship ended",
 		errors.Join(err, eventually(ctx, func() error { return lacks(source, foreign.name) })))
-	if report.failed > 0 {
+	if report.hasFailure() {
 		fmt.Printf("--- log of comity with workloads\n%s---\n", service.log())
 	}
 	return service.stop()
