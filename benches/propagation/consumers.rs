@@ -22,7 +22,7 @@ pub(crate) struct Consumers {
     pub(crate) workload: watch::Receiver<Held>,
 }
 
-type Held = BTreeMap<String, Vec<u8>>;
+pub(crate) type Held = BTreeMap<String, Vec<u8>>;
 
 impl Consumers {
     /// Both, connected; they listen for as long as the tasks run.

@@ -137,3 +137,34 @@ func grpcReads(ctx context.Context, s *setup) error {
 	return errors.Join(err, differ("CAs", len(bundle.X509Authorities()), len(known.bundle.X509Authorities())-1),
 		differ("JWT keys", len(bundle.JWTAuthorities()), 0))
 }
+
+// checkNginxByFile has nginx verify clients by the CA file of one domain, and ask Comity besides.
+func checkNginxByFile(
+	ctx context.Context, report *report, s *setup, b binaries, a *application, clients *clients,
+) error {
+	lines, err := sample("docs/files.md", "nginx", 0)
+	if err != nil {
+		return err
+	}
+	nginx, err := startNginx(ctx, "nginx-by-file", b, s, a, func(text string) (string, error) {
+		lines, err := replaced(lines, "/run/comity-bundles/bank-b.example", s.path("bundles/"+clients.id.TrustDomain().Name()))
+		if err != nil {
+			return "", err
+		}
+		text, err = replaced(text, "        ssl_verify_client optional_no_ca;    # asks for a certificate and proves its key, no more\n", lines)
+		if err != nil {
+			return "", err
+		}
+		return bySocket(s)(text)
+	})
+	if err != nil {
+		return err
+	}
+	defer nginx.stop()
+	check := func(name string, err error) { report.record("nginx by file: "+name, err) }
+	check("a client of the domain passes as who it is", passes(ctx, nginx, clients.proper, clients.id, nil))
+	check("a strange CA is refused by nginx itself", isRefused(ctx, nginx, a, clients.stranger, nil, http.StatusBadRequest))
+	check("our ID by the domain's CA, which nginx believes, is refused by Comity",
+		isRefused(ctx, nginx, a, clients.forged, nil, http.StatusForbidden))
+	return nil
+}

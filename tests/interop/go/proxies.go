@@ -90,7 +90,10 @@ func startEnvoy(
 	return startProxy(ctx, p, command, s, address)
 }
 
-func startNginx(ctx context.Context, b binaries, s *setup, a *application) (*proxy, error) {
+// startNginx runs the page's configuration, changed by edit.
+func startNginx(
+	ctx context.Context, name string, b binaries, s *setup, a *application, edit func(string) (string, error),
+) (*proxy, error) {
 	text, err := sample(b.page, "nginx", 0)
 	if err != nil {
 		return nil, err
@@ -104,19 +107,21 @@ func startNginx(ctx context.Context, b binaries, s *setup, a *application) (*pro
 		"http://127.0.0.1:8080", "http://"+a.address,
 		"/etc/nginx/tls.crt", s.path("tls.pem"),
 		"/etc/nginx/tls.key", s.path("tls.key"),
-		samplesSocket, s.path("authorization.sock"),
 		"http {\n", "http {\n    access_log off;\n",
 	)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.write("nginx.conf", []byte(text)); err != nil {
+	if text, err = edit(text); err != nil {
+		return nil, err
+	}
+	if err := s.write(name+".conf", []byte(text)); err != nil {
 		return nil, err
 	}
 	// As the user of Comity, as whom the socket can be opened.
-	globals := "daemon off; user root; error_log stderr; pid " + s.path("nginx.pid") + ";"
-	command := exec.CommandContext(ctx, b.nginx, "-e", "stderr", "-c", s.path("nginx.conf"), "-g", globals)
-	p := &proxy{name: "nginx", withoutComity: http.StatusInternalServerError}
+	globals := "daemon off; user root; error_log stderr; pid " + s.path(name+".pid") + ";"
+	command := exec.CommandContext(ctx, b.nginx, "-e", "stderr", "-c", s.path(name+".conf"), "-g", globals)
+	p := &proxy{name: name, withoutComity: http.StatusInternalServerError}
 	return startProxy(ctx, p, command, s, address)
 }
 

@@ -101,7 +101,7 @@ func checkProxies(ctx context.Context, report *report, c *comity, b binaries) er
 		return err
 	}
 	defer envoy.stop()
-	nginx, err := startNginx(ctx, b, c.setup, application)
+	nginx, err := startNginx(ctx, "nginx", b, c.setup, application, bySocket(c.setup))
 	if err != nil {
 		return err
 	}
@@ -111,6 +111,9 @@ func checkProxies(ctx context.Context, report *report, c *comity, b binaries) er
 	report.record("comity takes over require_hash = false without a restart", withoutHash(ctx, c.setup, nginx, clients))
 	for _, proxy := range []*proxy{envoy, nginx} {
 		checkProxy(ctx, report, proxy, application, clients)
+	}
+	if err := checkNginxByFile(ctx, report, c.setup, b, application, clients); err != nil {
+		return err
 	}
 	report.record("envoy: a client below an intermediate CA passes", passes(ctx, envoy, clients.below, clients.id, nil))
 	report.record("nginx: a client below an intermediate CA, which nginx keeps to itself, is refused",
