@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::federation::Federation;
-use crate::federation::status::{ServiceStatus, Warning};
+use crate::federation::status::{ErrorStatus, OutputStatus, ServiceStatus, Warning};
 use crate::outputs::progress::Outputs;
 
 use super::health::{healthz, readyz};
@@ -36,6 +36,7 @@ impl Operations {
     pub(super) fn service(&self) -> ServiceStatus {
         let mut status = self.federation.service();
         status.outputs = self.outputs.all().iter().map(|output| output.status()).collect();
+        status.warnings.extend(status.outputs.iter().filter_map(undelivered));
         status.not_ready.extend(self.endpoints.iter().filter_map(EndpointTls::not_ready).map(str::to_owned));
         let warnings = self.endpoints.iter().flat_map(EndpointTls::warnings);
         status.warnings.extend(warnings.map(|it| Warning { code: it.code.to_owned(), detail: it.detail }));
@@ -44,6 +45,12 @@ impl Operations {
         status.warnings.extend(svids.filter_map(|tls| self.federation.foreign_svid(&tls.chain())));
         status
     }
+}
+
+/// Warns of an output whose latest change is not where it belongs.
+fn undelivered(output: &OutputStatus) -> Option<Warning> {
+    let ErrorStatus { code, detail, .. } = output.last_error.clone()?;
+    Some(Warning { code, detail: format!("output {} {}: {detail}", output.kind, output.target) })
 }
 
 /// Serves `/healthz`, `/readyz` and `/metrics` until `stop`.

@@ -90,6 +90,9 @@ async fn an_output_that_fails_says_so_and_others_go_on() {
     let [first, second] = outputs(&service).await;
     assert_eq!((&first["kind"], &first["last_error"]), (&json!("files"), &json!(null)));
     assert_eq!((&second["generation"], &second["last_error"]["code"]), (&json!(null), &json!("file-unreadable")));
+    let warnings = service.get("/v1/status").await["warnings"].to_string();
+    let told = format!("output files {}: ", service.path("missing").display());
+    assert!(warnings.contains(&told) && warnings.contains("\"file-unreadable\""), "{warnings}");
     let (_, metrics) = service.operations("/metrics").await;
     let failing =
         |name: &str| format!("comity_output_failing{{output=\"files\",target=\"{}\"}}", service.path(name).display());
