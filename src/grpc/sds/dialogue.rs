@@ -74,7 +74,8 @@ struct Sent {
     nonce: String,
     generation: Generation,
     is_news: bool,
-    is_answered: bool,
+    /// Whether the client took it over, once it has said.
+    accepted: Option<bool>,
 }
 
 impl Exchange {
@@ -82,7 +83,7 @@ impl Exchange {
     pub(super) fn send(&mut self, generation: Generation, is_news: bool) -> String {
         self.count += 1;
         let nonce = self.count.to_string();
-        self.last = Some(Sent { nonce: nonce.clone(), generation, is_news, is_answered: false });
+        self.last = Some(Sent { nonce: nonce.clone(), generation, is_news, accepted: None });
         nonce
     }
 
@@ -92,18 +93,19 @@ impl Exchange {
             return Some(Heard::Nothing);
         }
         let last = self.last.as_mut().filter(|last| last.nonce == nonce)?;
-        if std::mem::replace(&mut last.is_answered, true) {
+        if last.accepted.is_some() {
             return Some(Heard::Nothing);
         }
+        last.accepted = Some(error.is_none());
         Some(match error {
             None => Heard::Accepted { generation: last.generation, is_news: last.is_news },
             Some(error) => Heard::Refused { detail: shortened(&error.message) },
         })
     }
 
-    /// Whether nothing is under way.
+    /// Whether the client has all that it was sent.
     pub(super) fn is_settled(&self) -> bool {
-        self.last.as_ref().is_none_or(|last| last.is_answered)
+        self.last.as_ref().is_none_or(|last| last.accepted == Some(true))
     }
 }
 

@@ -98,6 +98,7 @@ fn sds_04_an_ack_settles_and_a_nack_is_told_once_and_not_answered() {
     assert_ne!((&first.nonce, &first.version_info), (&second.nonce, &second.version_info));
     let refused = Ok(Heard::Refused { detail: "no certificate".into() });
     assert_eq!(dialogue.hear(refuses(&["ALL"], &second.nonce), &two), refused);
+    assert!(!dialogue.exchange().is_settled(), "it has what was before");
     assert_eq!(dialogue.hear(refuses(&["ALL"], &second.nonce), &two), Ok(Heard::Nothing), "said before");
     assert!(dialogue.say(&two).is_none(), "not sent again");
 
