@@ -99,15 +99,17 @@ impl<D: Dialogue> Talk<D> {
                 return Err(End::ByUs(denied()));
             }
             tokio::select! {
-                () = sleep_until(self.asks_until.unwrap_or_else(Instant::now)), if self.asks_until.is_some() => {
-                    return Err(End::ByUs(Status::deadline_exceeded("no request came within 30 s")));
-                }
-                request = self.requests.message() => self.hear(request)?,
+                biased;
+                // Before requests, which may have waited for long: they are answered with what counts now.
                 news = self.subscription.news() => match news {
                     News::View(view) => self.look(&view),
                     News::Denied => self.deny(),
                     News::Stopped => return Err(End::ByUs(Status::unavailable("comity stops; ask again later"))),
                 },
+                request = self.requests.message() => self.hear(request)?,
+                () = sleep_until(self.asks_until.unwrap_or_else(Instant::now)), if self.asks_until.is_some() => {
+                    return Err(End::ByUs(Status::deadline_exceeded("no request came within 30 s")));
+                }
             }
         }
     }
