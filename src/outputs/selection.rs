@@ -24,7 +24,8 @@ pub(crate) struct Selection {
 /// Bundles of an output, each under its own name and never together (REL-02).
 ///
 /// Of foreign domains those that verify something now: a stale, expired or revoked one is left out (REL-06, SDS-07).
-/// Our own is shown as it is. Bundles hold X.509 and JWT authorities of the SVID types that the policy admits.
+/// Our own is shown as it is. Bundles hold X.509 and JWT authorities of the SVID types that the policy admits, those that
+/// other software can read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selected {
     pub(crate) bundles: BTreeMap<TrustDomain, Arc<Bundle>>,
@@ -45,6 +46,8 @@ pub(crate) enum Lack {
     Revoked,
     /// Keys are other domains' too.
     Shared,
+    /// Much other software can't read some of its keys, or verify anything with them.
+    Unreadable,
 }
 
 impl Lack {
@@ -55,6 +58,7 @@ impl Lack {
             Self::Over => "policy-not-after",
             Self::Revoked => "domain-revoked",
             Self::Shared => "shared-authority-not-shown",
+            Self::Unreadable => "unreadable-authority-not-shown",
         }
     }
 }
@@ -82,21 +86,24 @@ impl Selection {
 
     /// The bundle to show, if any, and what is missing in comparison with the snapshot.
     fn shown(&self, trust: &DomainTrust, is_own: bool, at: Timestamp) -> (Option<Arc<Bundle>>, Option<Lack>) {
-        let (policy, bundle) = (trust.policy(), trust.bundle());
+        let (policy, bundle) = (trust.policy(), trust.readable());
         match () {
             () if trust.is_stale(at.into()) => return (None, Some(Lack::Stale)),
             () if policy.not_after.is_some_and(|last| last < at.into()) => return (None, Some(Lack::Over)),
-            () if bundle.authorities().is_empty() && !is_own => return (None, Some(Lack::Revoked)),
+            () if trust.bundle().authorities().is_empty() && !is_own => return (None, Some(Lack::Revoked)),
             () => {}
         }
-        let hides = |authority: &Authority| self.hides(authority, policy);
-        if !bundle.authorities().iter().any(hides) {
-            return (Some(bundle.clone()), None);
-        }
-        let withholds = bundle.authorities().iter().any(|authority| self.withholds(authority, policy));
-        let shown = bundle.retain(|authority| !hides(authority));
-        let shown = Some(shown).filter(|shown| is_own || !shown.authorities().is_empty());
-        (shown.map(Arc::new), withholds.then_some(Lack::Shared))
+        let any = |is_such: &dyn Fn(&Authority) -> bool| bundle.authorities().iter().any(is_such);
+        let lacking = match () {
+            () if any(&|authority| self.withholds(authority, policy)) => Some(Lack::Shared),
+            () if !Arc::ptr_eq(bundle, trust.bundle()) => Some(Lack::Unreadable),
+            () => None,
+        };
+        let shown = match any(&|authority| self.hides(authority, policy)) {
+            true => Arc::new(bundle.retain(|authority| !self.hides(authority, policy))),
+            false => bundle.clone(),
+        };
+        (Some(shown).filter(|shown| is_own || !shown.authorities().is_empty()), lacking)
     }
 
     fn hides(&self, authority: &Authority, policy: &Policy) -> bool {
@@ -120,6 +127,7 @@ fn ends(trust: &DomainTrust) -> impl Iterator<Item = Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spiffe::authority::X509Authority;
     use crate::spiffe::fixtures::FIXTURES;
 
     const NOW: u64 = 1_800_000_000;
@@ -182,6 +190,24 @@ mod tests {
         let selected = one.of(&snapshot, &domain("own"), at(NOW));
         assert_eq!(counted(&selected), (vec!["current 1+1".into()], vec![]));
         assert_eq!(selected.until, None);
+    }
+
+    #[test]
+    fn wl_16_sds_07_what_others_cannot_read_is_left_out_and_costs_nobody_else() {
+        let mut version_4 = FIXTURES[2].ca.der().to_vec();
+        let version = version_4.windows(5).position(|bytes| bytes == [0xa0, 3, 2, 1, 2]).unwrap();
+        version_4[version + 4] = 3;
+        let strange = || Authority::X509(X509Authority::from_der(&version_4).unwrap());
+        let ed25519 = || FIXTURES[4].jwt("e");
+        let domains = [
+            trust("one", [strange(), FIXTURES[1].x509(), FIXTURES[4].x509(), ed25519(), FIXTURES[1].jwt("k")]),
+            trust("own", [strange()]),
+            trust("strange", [strange(), ed25519()]),
+        ];
+        let (shown, lacking) =
+            counted(&Selection::default().of(&TrustSnapshot::new(1, domains), &domain("own"), at(NOW)));
+        assert_eq!(shown, ["one 2+1", "own 0+0"]);
+        assert_eq!(lacking, ["one", "own", "strange"].map(|name| format!("{name} unreadable-authority-not-shown")));
     }
 
     #[test]

@@ -38,6 +38,8 @@ mod path_policy;
 mod policies;
 mod pool;
 mod ranking;
+#[cfg(feature = "server")]
+mod readable;
 mod signature;
 mod signer;
 mod subtree;

@@ -18,6 +18,8 @@ use super::moment::Moment;
 use super::path::Means;
 use super::policy::Policy;
 use super::pool::Anchors;
+#[cfg(feature = "server")]
+use super::readable::is_readable;
 use super::rejection::Rejection;
 use super::verified::Verified;
 use super::x509::{Svid, Usage};
@@ -59,6 +61,8 @@ struct Basis {
     policy: Arc<Policy>,
     anchors: OnceLock<Anchors>,
     jwt_keys: OnceLock<JwtKeys>,
+    #[cfg(feature = "server")]
+    readable: OnceLock<Arc<Bundle>>,
 }
 
 impl DomainTrust {
@@ -89,8 +93,17 @@ impl DomainTrust {
 
     fn with_basis(bundle: Arc<Bundle>, revision: u64, via: Option<TrustDomain>, policy: Arc<Policy>) -> Self {
         let number = new_number();
-        let basis =
-            Basis { number, bundle, revision, via, policy, anchors: OnceLock::new(), jwt_keys: OnceLock::new() };
+        let basis = Basis {
+            number,
+            bundle,
+            revision,
+            via,
+            policy,
+            anchors: OnceLock::new(),
+            jwt_keys: OnceLock::new(),
+            #[cfg(feature = "server")]
+            readable: OnceLock::new(),
+        };
         Self { basis: Arc::new(basis), trusted_until: None }
     }
 
@@ -162,6 +175,16 @@ impl DomainTrust {
     /// Its accepted authorities.
     pub fn bundle(&self) -> &Arc<Bundle> {
         &self.basis.bundle
+    }
+
+    /// Of these, the authorities that other software can be expected to read: the very same bundle if that is all.
+    #[cfg(feature = "server")]
+    pub(crate) fn readable(&self) -> &Arc<Bundle> {
+        let bundle = self.bundle();
+        self.basis.readable.get_or_init(|| match bundle.authorities().iter().all(is_readable) {
+            true => bundle.clone(),
+            false => Arc::new(bundle.retain(is_readable)),
+        })
     }
 
     /// Our number for the bundle.

@@ -4,8 +4,6 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
-#[cfg(feature = "server")]
-use x509_parser::prelude::{FromDer as _, ParsedExtension, X509Certificate, X509Extension};
 
 use crate::spiffe::authority::{AuthorityId, SvidType};
 use crate::spiffe::public_key::Fingerprint;
@@ -80,16 +78,6 @@ pub(super) struct Svid<'a> {
     spiffe_id: SpiffeId,
     sent: Vec<&'a [u8]>,
     intermediates: OnceCell<Intermediates<'a>>,
-}
-
-/// Whether other libraries can be expected to read this certificate: it is one by the rules that our verifier reads by,
-/// and so are those extensions that the verifier doesn't need.
-#[cfg(feature = "server")]
-pub(crate) fn is_readable(der: &[u8]) -> bool {
-    let is_malformed =
-        |extension: &X509Extension<'_>| matches!(extension.parsed_extension(), ParsedExtension::ParseError { .. });
-    let parsed = X509Certificate::from_der(der);
-    Certificate::parse(der).is_ok() && parsed.is_ok_and(|(_, parsed)| !parsed.iter_extensions().any(is_malformed))
 }
 
 impl<'a> Svid<'a> {

@@ -10,11 +10,10 @@ use tracing::warn;
 use crate::grpc::feed::Feed;
 use crate::outputs::nobody::nobody;
 use crate::outputs::view::View;
-use crate::spiffe::authority::{Authority, SvidType};
+use crate::spiffe::authority::SvidType;
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::document::render::render_key_set;
 use crate::spiffe::trust_domain::TrustDomain;
-use crate::verify::x509;
 
 use super::messages::{JwtBundlesResponse, X509BundlesResponse};
 
@@ -49,19 +48,11 @@ impl Rendered {
 /// The bundles that have a key of this type by trust domain ID, and ours anyway: without a key it holds a certificate that
 /// verifies nothing, since libraries for Python and Java discard every message with an empty bundle.
 fn by_id(view: &View, svid_type: SvidType, render: impl Fn(&Bundle) -> Vec<u8>) -> BTreeMap<String, Vec<u8>> {
-    let usable = |bundle: &Bundle| bundle.retain(|it| it.svid_type() == svid_type && is_readable(it));
+    let usable = |bundle: &Bundle| bundle.retain(|it| it.svid_type() == svid_type);
     let entry = |domain: &TrustDomain, bundle: &Bundle| (format!("spiffe://{domain}"), render(bundle));
     let all = view.selected.bundles.iter().map(|(domain, bundle)| (domain, usable(bundle)));
     let shown = all.filter(|(_, bundle)| !bundle.authorities().is_empty()).map(|(domain, it)| entry(domain, &it));
     std::iter::once(entry(&view.trust_domain, nobody())).chain(shown).collect()
-}
-
-/// Whether others can read it too: some discard a whole message for one bad certificate (WL-16).
-fn is_readable(authority: &Authority) -> bool {
-    match authority {
-        Authority::X509(authority) => x509::is_readable(authority.der()),
-        Authority::Jwt(_) | Authority::Wit(_) => true,
-    }
 }
 
 /// Concatenated DER.

@@ -11,11 +11,11 @@ use crate::spiffe::authority::{Authority, X509Authority};
 use crate::spiffe::bundle::Bundle;
 
 use super::super::der::Reader;
+#[cfg(feature = "server")]
+use super::super::readable::is_readable_certificate;
 use super::super::snapshot::DomainTrust;
 use super::super::testing::{NOW, time};
 use super::super::x509::Usage;
-#[cfg(feature = "server")]
-use super::super::x509::is_readable;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
@@ -60,7 +60,7 @@ fn x5_01_to_24_every_chain_has_the_code_in_the_index() {
 fn wl_16_what_other_libraries_cannot_read_is_not_readable() {
     let is_read = |file: &str| {
         let chain = fs::read(folder().join("x509_chains").join(file)).unwrap();
-        is_readable(split(&chain)[0])
+        is_readable_certificate(split(&chain)[0])
     };
     for file in UNREADABLE {
         assert!(!is_read(file), "{file}");

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::federation::trust_feed::Generation;
 use crate::outputs::selection::Selected;
-use crate::spiffe::authority::X509Authority;
+use crate::spiffe::authority::{Authority, X509Authority};
 use crate::spiffe::fixtures::FIXTURES;
 use crate::support::ca::{Ca, KeyType, authority};
 
@@ -49,19 +49,6 @@ fn wl_07_wl_10_our_own_domain_is_there_without_a_key_that_verifies_and_others_ar
     let jwt = JwtBundlesResponse::decode(&rendered.jwt[PREFIX_BYTES..]).unwrap().bundles;
     assert_eq!(jwt.keys().collect::<Vec<_>>(), ["spiffe://c", "spiffe://own"]);
     assert_eq!(jwt["spiffe://own"], br#"{"keys":[]}"#);
-}
-
-#[test]
-fn wl_16_a_certificate_that_others_may_not_read_is_left_out_and_costs_nobody_else() {
-    let ca = Ca::of("b.example");
-    let mut negative = ca.der().to_vec();
-    let serial = negative.windows(2).position(|bytes| bytes[0] == 2 && (7..=9).contains(&bytes[1])).unwrap();
-    negative[serial + 2] |= 0x80;
-    let read = |der: &[u8]| Authority::X509(X509Authority::from_der(der).unwrap());
-    let bundles =
-        [("b.example".to_owned(), vec![read(&negative), read(ca.der())]), ("c".to_owned(), vec![FIXTURES[1].x509()])];
-    let rendered = Rendered::new(&view("own", bundles));
-    assert_eq!(x509_ids(&rendered), shown([("spiffe://b.example", 1), ("spiffe://c", 1), ("spiffe://own", 1)]));
 }
 
 /// Measured with RSA-4096: 2.7 MB and 5.5 MB.
