@@ -57,7 +57,7 @@ impl Grpc {
         };
         let sds = |names| SecretDiscovery::new(feeds.clone(), names, outputs.add("sds", socket_path.clone()));
         let services = Services { workload_api: config.workload_api.then(workload_api), sds: config.sds.map(sds) };
-        tasks.essential("gRPC", serve_grpc(socket, services, tasks.stop.clone()));
+        tasks.essential("gRPC", serve_grpc(socket, services, feeds, tasks.stop.clone()));
     }
 }
 

@@ -67,6 +67,11 @@ impl Feeds {
         self.rules.borrow().selection(caller, &self.views.trust_domain)
     }
 
+    /// Whether some rule fits the caller at this moment.
+    pub(super) fn knows(&self, caller: Caller) -> bool {
+        self.selection(caller).is_some()
+    }
+
     /// `None` if the caller may see nothing.
     pub(crate) fn subscribe(self: &Arc<Self>, caller: Caller) -> Option<Subscription> {
         let mut rules = self.rules.clone();

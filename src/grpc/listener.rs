@@ -17,17 +17,23 @@ use crate::files::unix_socket::UnixSocket;
 
 use super::access::Caller;
 use super::connection::Connection;
+use super::feed::Feeds;
 use super::places::{Place, Places};
 use super::services::Services;
 
 /// Serves until `stop`; streams that end by then have [`DRAIN`] to say so, then all connections are cut.
 ///
 /// Each request's extensions have the [`Caller`]. There is no TCP and no TLS: the kernel says who asks (WL-02, WL-03).
-pub(crate) async fn serve_grpc(socket: UnixSocket, services: Services, stop: CancellationToken) -> io::Result<()> {
+pub(crate) async fn serve_grpc(
+    socket: UnixSocket,
+    services: Services,
+    feeds: Arc<Feeds>,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let listener = socket.listener()?;
     listener.set_nonblocking(true)?;
     let cut = CancellationToken::new();
-    let accepted = accepted(UnixListener::from_std(listener)?, cut.clone());
+    let accepted = accepted(UnixListener::from_std(listener)?, cut.clone(), Doors::new(feeds.clone()));
     let server = Server::builder()
         .timeout(ANSWER)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
@@ -55,19 +61,22 @@ pub(crate) async fn serve_grpc(socket: UnixSocket, services: Services, stop: Can
 }
 
 /// Connections as they come, without those beyond the limits.
-fn accepted(listener: UnixListener, cut: CancellationToken) -> impl Stream<Item = Result<Connection, Infallible>> {
-    let places = Places::new(CONNECTIONS, CONNECTIONS_PER_USER);
-    stream::unfold((listener, cut, places), async |(listener, cut, places)| {
-        let (stream, caller, place) = next(&listener, &places).await;
+fn accepted(
+    listener: UnixListener,
+    cut: CancellationToken,
+    doors: Doors,
+) -> impl Stream<Item = Result<Connection, Infallible>> {
+    stream::unfold((listener, cut, doors), async |(listener, cut, doors)| {
+        let (stream, caller, place) = next(&listener, &doors).await;
         let connection = Connection::new(stream, caller, cut.clone(), place);
-        Some((Ok(connection), (listener, cut, places)))
+        Some((Ok(connection), (listener, cut, doors)))
     })
 }
 
-async fn next(listener: &UnixListener, places: &Arc<Places>) -> (UnixStream, Caller, Place) {
+async fn next(listener: &UnixListener, doors: &Doors) -> (UnixStream, Caller, Place) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => match admitted(&stream, places) {
+            Ok((stream, _)) => match doors.admit(&stream) {
                 Some((caller, place)) => return (stream, caller, place),
                 // The client sees its connection end, and comes back.
                 None => debug!(code = "grpc-connections-exhausted", "connection closed: too many are open"),
@@ -80,15 +89,34 @@ async fn next(listener: &UnixListener, places: &Arc<Places>) -> (UnixStream, Cal
     }
 }
 
-fn admitted(stream: &UnixStream, places: &Arc<Places>) -> Option<(Caller, Place)> {
-    let peer = stream.peer_cred().ok()?;
-    let caller = Caller { uid: peer.uid(), gid: peer.gid() };
-    Some((caller, places.take(caller.uid)?))
+/// Places for connections: everybody may open the socket, but those whom no rule fits take none from the others.
+struct Doors {
+    feeds: Arc<Feeds>,
+    known: Arc<Places>,
+    strange: Arc<Places>,
+}
+
+impl Doors {
+    fn new(feeds: Arc<Feeds>) -> Self {
+        let known = Places::new(CONNECTIONS, CONNECTIONS_PER_USER);
+        let strange = Places::new(STRANGE_CONNECTIONS, STRANGE_CONNECTIONS_PER_USER);
+        Self { feeds, known, strange }
+    }
+
+    fn admit(&self, stream: &UnixStream) -> Option<(Caller, Place)> {
+        let peer = stream.peer_cred().ok()?;
+        let caller = Caller { uid: peer.uid(), gid: peer.gid() };
+        let places = if self.feeds.knows(caller) { &self.known } else { &self.strange };
+        Some((caller, places.take(caller.uid)?))
+    }
 }
 
 /// Open connections, of all users and of one.
 const CONNECTIONS: usize = 1024;
 const CONNECTIONS_PER_USER: usize = 256;
+/// The same of those whom no rule fits: enough to be told so.
+const STRANGE_CONNECTIONS: usize = 64;
+const STRANGE_CONNECTIONS_PER_USER: usize = 16;
 /// Streams of one connection; a client's library lets more wait.
 const STREAMS_PER_CONNECTION: u32 = 100;
 /// What a client may send ahead, per stream and per connection: requests are small.
