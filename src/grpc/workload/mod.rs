@@ -25,7 +25,7 @@ use self::streamed::{Profile, Streamed};
 use self::validate::Validation;
 use super::access::Caller;
 use super::feed::Feeds;
-use super::places::Places;
+use super::places::{Place, Places};
 
 /// The service `SpiffeWorkloadAPI`, which has no package (WL-17). Clones share everything.
 #[derive(Clone)]
@@ -81,14 +81,19 @@ impl Inner {
     /// The request is an empty message, so nobody waits for it.
     fn stream(&self, profile: Profile, caller: Caller) -> Result<Response<Body>, Status> {
         let subscription = self.feeds.subscribe(caller).ok_or_else(|| denied(caller))?;
-        let place = self.places.take(caller.uid).ok_or_else(|| Status::unavailable("too many streams are open"))?;
+        let place = self.place(caller)?;
         let (progress, held) = (self.progress.clone(), (self.progress.subscriber(), place));
         let streamed = Streamed { profile, subscription, progress, _held: held, told: None, at: None, end: None };
         Ok(streamed.into_response())
     }
 
+    fn place(&self, caller: Caller) -> Result<Place, Status> {
+        self.places.take(caller.uid).ok_or_else(|| Status::unavailable("too many streams are open"))
+    }
+
     async fn validate(&self, request: Request<Body>, caller: Caller) -> Result<Response<Body>, Status> {
         let selection = self.feeds.selection(caller).ok_or_else(|| denied(caller))?;
+        let _place = self.place(caller)?;
         let validation = Validation { verifier: self.verifier.clone(), clock: self.clock.clone(), selection };
         let codec = ProstCodec::default();
         let mut grpc = Grpc::new(codec).apply_max_message_size_config(Some(REQUEST_BYTES), None);
@@ -115,6 +120,6 @@ const HEADER: &str = "workload.spiffe.io";
 const REQUEST_BYTES: usize = 32 << 10;
 /// What the interface is, for server reflection; workload.proto says how it is made.
 pub(crate) const DESCRIPTOR: &[u8] = include_bytes!("workload.bin");
-/// Open streams, of all users and of one.
+/// Open streams and questions, of all users and of one.
 const STREAMS: usize = 4096;
 const STREAMS_PER_USER: usize = 1024;
