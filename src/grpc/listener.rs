@@ -42,7 +42,7 @@ pub(crate) async fn serve_grpc(
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PONG))
         .http2_max_header_list_size(HEADER_BYTES)
-        .add_routes(services.routes())
+        .add_routes(services.routes(&feeds))
         .serve_with_incoming_shutdown(accepted, stop.cancelled());
     let mut server = pin!(server);
     let ended = tokio::select! {

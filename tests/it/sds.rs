@@ -418,7 +418,7 @@ async fn hostile_clients_are_refused_and_others_go_on() {
         DiscoveryRequest { type_url: "type.googleapis.com/envoy.config.cluster.v3.Cluster".into(), ..asks(&[]) };
     for (name, request, code) in [
         ("many names", asks(&many), Code::InvalidArgument),
-        ("a long name", asks(&[&"x".repeat(500_000)]), Code::InvalidArgument),
+        ("a long name", asks(&[&"x".repeat(200_000)]), Code::InvalidArgument),
         ("clusters", other, Code::InvalidArgument),
         ("a large node", DiscoveryRequest { node: Some(large), ..asks(&[]) }, Code::OutOfRange),
     ] {
@@ -443,6 +443,8 @@ async fn hostile_clients_are_refused_and_others_go_on() {
     let (_requests, queue) = Talk::<_, DiscoveryResponse>::requests(asks(&["ROOTCA"]));
     let refused = within(client.stream_secrets(queue)).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted);
+    let refused = within(client.fetch_secrets(asks(&["ROOTCA"]))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "a look by hand counts while it is read");
     drop(open);
     output_becomes(&service, |output| output["subscribers"] == 1).await;
 

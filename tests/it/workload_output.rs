@@ -386,6 +386,8 @@ async fn two_thousand_streams_and_silent_connections_leave_room_for_others_until
         workloads.push(workload);
     }
     assert_eq!((streams.len(), refused), (1024, 976));
+    let beyond = Workload::connect(&socket).await.validate("pay", "x.y.z").await.unwrap_err();
+    assert_eq!(beyond.code(), Code::Unavailable, "a question counts while it is read: {beyond}");
     let (files, memory) = service.resources();
     println!("1,024 streams: {files} open files, {memory} KiB");
     let mut silent = Vec::new();
@@ -405,6 +407,65 @@ async fn two_thousand_streams_and_silent_connections_leave_room_for_others_until
     }
     next(&mut stream.unwrap()).await;
     service.stop().await;
+}
+
+/// The head of the answer to a request of which this much was sent, and what keeps both open.
+async fn begun(service: &Service, path: &str, body: &'static [u8]) -> (http::Response<h2::RecvStream>, impl Sized) {
+    let socket = UnixStream::connect(service.path("workload.sock")).await.unwrap();
+    let (sender, connection) = h2::client::handshake(socket).await.unwrap();
+    let mut driven = tokio::task::JoinSet::new();
+    driven.spawn(connection);
+    let request = http::Request::post(format!("http://x/{path}")).body(()).unwrap();
+    let (answer, mut rest) = within(sender.ready()).await.unwrap().send_request(request, false).unwrap();
+    rest.send_data(bytes::Bytes::from_static(body), false).unwrap();
+    (within(answer).await.unwrap(), (driven, rest))
+}
+
+const REFLECTION: &str = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+
+#[tokio::test]
+async fn wl_11_nothing_of_a_request_is_read_for_whoever_no_rule_fits() {
+    let mut service = Service::new("a.example");
+    service.configure_with([], "[outputs.grpc]\nsocket = \"{folder}/workload.sock\"\nsds = true\n");
+    service.start().await.unwrap();
+    let secrets = "envoy.service.secret.v3.SecretDiscoveryService";
+    for path in [REFLECTION, &format!("{secrets}/FetchSecrets"), &format!("{secrets}/StreamSecrets")] {
+        let (answer, _open) = begun(&service, path, b"\0\0\x03\xff\xff").await;
+        assert_eq!(answer.headers().get("grpc-status").unwrap(), "7", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_for_a_description_is_no_longer_than_a_name() {
+    let mut service = Service::new("a.example");
+    service.configure_with([], &listener(""));
+    service.start().await.unwrap();
+    let (answer, _open) = begun(&service, REFLECTION, b"\0\0\x03\xff\xff").await;
+    assert!(within(answer.into_body().data()).await.is_none(), "its end, before 256 KiB have come");
+}
+
+/// Whether a new connection is served; it stays open as long as what is returned.
+async fn served(socket: &Path) -> Option<UnixStream> {
+    let mut connection = UnixStream::connect(socket).await.unwrap();
+    let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat();
+    connection.write_all(&preface).await.ok()?;
+    within(connection.read_exact(&mut [0; 9])).await.ok()?;
+    Some(connection)
+}
+
+#[tokio::test]
+async fn connections_of_those_whom_no_rule_fits_leave_the_others_theirs() {
+    let mut service = Service::new("a.example");
+    service.configure_with([], "[outputs.grpc]\nsocket = \"{folder}/workload.sock\"");
+    service.start().await.unwrap();
+    let socket = service.path("workload.sock");
+    let mut strange = Vec::new();
+    for at in 0..16 {
+        strange.push(served(&socket).await.unwrap_or_else(|| panic!("{at} before it are open")));
+    }
+    assert!(served(&socket).await.is_none(), "a share that is less than all");
+    service.configure_with([], &listener(""));
+    within(async { while served(&socket).await.is_none() {} }).await;
 }
 
 #[tokio::test]

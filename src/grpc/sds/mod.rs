@@ -12,19 +12,22 @@ use std::sync::Arc;
 use envoy_types::pb::envoy::service::discovery::v3 as discovery;
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_server as server;
 use futures_util::Stream;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::{Request, Response, Status, Streaming};
-use tracing::warn;
+use tracing::debug;
 
 use super::access::Caller;
 use super::feed::{Feeds, Subscription};
 use super::places::{Place, Places};
+use super::services::{caller, denied};
 use crate::outputs::progress::Progress;
 
 use self::delta::Delta;
 use self::dialogue::Dialogue;
 use self::secrets::SecretNames;
 use self::state_of_the_world::StateOfTheWorld;
-use self::talk::{Shelf, Talk, denied, refused};
+use self::talk::{Shelf, Talk, refused};
 
 /// SDS for all whom the rules of the listener show something.
 ///
@@ -42,8 +45,18 @@ impl SecretDiscovery {
         Self { feeds, shelf: Arc::new(Shelf::new(names)), streams, progress }
     }
 
-    pub(super) fn into_service(self) -> server::SecretDiscoveryServiceServer<Self> {
-        server::SecretDiscoveryServiceServer::new(self).max_decoding_message_size(REQUEST_BYTES)
+    /// Who asks, and whether there is room, is judged before anything of a request is read.
+    pub(super) fn into_service(self) -> InterceptedService<Server, impl Interceptor + Clone> {
+        let (feeds, streams) = (self.feeds.clone(), self.streams.clone());
+        let server = Server::new(self).max_decoding_message_size(REQUEST_BYTES);
+        InterceptedService::new(server, move |mut request: Request<()>| {
+            let caller = caller(&request)?;
+            if !feeds.knows(caller) {
+                return Err(denied());
+            }
+            request.extensions_mut().insert(Arc::new(place(&streams, caller)?));
+            Ok(request)
+        })
     }
 
     fn subscription<T>(&self, request: &Request<T>) -> Result<Subscription, Status> {
@@ -52,20 +65,18 @@ impl SecretDiscovery {
 
     fn talk<D: Dialogue>(&self, request: Request<Streaming<D::Request>>) -> Result<Talk<D>, Status> {
         let subscription = self.subscription(&request)?;
-        let place = self.place(caller(&request)?)?;
+        let place = request.extensions().get::<Arc<Place>>().cloned();
         Ok(Talk::new(request.into_inner(), subscription, &self.shelf, &self.progress, place))
-    }
-
-    fn place(&self, caller: Caller) -> Result<Place, Status> {
-        self.streams.take(caller.uid).ok_or_else(|| {
-            warn!(code = "sds-streams-exhausted", uid = caller.uid, "a stream was refused: too many are open");
-            Status::resource_exhausted("too many streams are open; close some, or come back later")
-        })
     }
 }
 
-fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
-    request.extensions().get::<Caller>().copied().ok_or_else(denied)
+type Server = server::SecretDiscoveryServiceServer<SecretDiscovery>;
+
+fn place(streams: &Arc<Places>, caller: Caller) -> Result<Place, Status> {
+    streams.take(caller.uid).ok_or_else(|| {
+        debug!(code = "sds-streams-exhausted", uid = caller.uid, "a request was refused: too many are open");
+        Status::resource_exhausted("too many streams are open; close some, or come back later")
+    })
 }
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -100,8 +111,9 @@ impl server::SecretDiscoveryService for SecretDiscovery {
     }
 }
 
-/// Open streams, of all users and of one: an Envoy has one for each Secret.
+/// Open streams and requests, of all users and of one: an Envoy has one for each Secret.
 const STREAMS: usize = 4096;
 const STREAMS_PER_USER: usize = 1024;
-/// An Envoy says a lot about itself, and Istio's more; 1,024 names are 280 KB.
-const REQUEST_BYTES: usize = 1 << 20;
+/// Each stream may hold that much of a request that is still coming. An Envoy says a lot about itself, and Istio's more;
+/// 1,024 names of 100 bytes are 100 KB.
+const REQUEST_BYTES: usize = 256 << 10;

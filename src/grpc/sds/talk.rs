@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::grpc::feed::{News, Subscription};
 use crate::grpc::places::Place;
+use crate::grpc::services::denied;
 use crate::outputs::progress::{Progress, Subscriber};
 use crate::outputs::selection::Selected;
 use crate::outputs::view::View;
@@ -53,7 +54,7 @@ pub(super) struct Talk<D: Dialogue> {
     /// Whether it ends as soon as the client knows that it may see nothing any more.
     is_denied: bool,
     _subscriber: Subscriber,
-    _place: Place,
+    _place: Option<Arc<Place>>,
 }
 
 impl<D: Dialogue> Talk<D> {
@@ -62,7 +63,7 @@ impl<D: Dialogue> Talk<D> {
         mut subscription: Subscription,
         shelf: &Arc<Shelf>,
         progress: &Arc<Progress>,
-        place: Place,
+        place: Option<Arc<Place>>,
     ) -> Self {
         Self {
             dialogue: D::default(),
@@ -177,10 +178,6 @@ enum End {
 pub(super) fn refused(refusal: &Refusal) -> Status {
     warn!(code = refusal.code(), error = ?refusal.to_string(), "a request for Secrets was refused");
     Status::invalid_argument(refusal.to_string())
-}
-
-pub(super) fn denied() -> Status {
-    Status::permission_denied("no rule of outputs.grpc shows anything to this user and group")
 }
 
 /// A stream that asks for nothing is of no use.
