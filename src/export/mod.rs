@@ -45,33 +45,34 @@ pub(crate) async fn export(
     loop {
         let view = views.borrow_and_update().clone();
         let Some(outcome) = stop.run_until_cancelled(sink.deliver(&view)).await else { return };
-        let wait = match outcome {
-            Ok(()) => {
-                if !there.is_some_and(|there| there.shows_the_same(&view)) || failures > 0 {
+        let problem = outcome.err().map(|error| (error.code(), error.to_string()));
+        let wait = match problem {
+            None => {
+                if !there.is_some_and(|there| there.tells_the_same(&view)) || failures > 0 {
                     info!(output = kind, target, generation = view.generation.number, "bundles delivered");
                     progress.delivered(view.generation);
                 }
-                (there, failures) = (Some(view), 0);
+                (there, failures) = (Some(view.clone()), 0);
                 MENDED_AFTER
             }
-            Err(error) => {
+            Some((code, error)) => {
                 failures += 1;
-                warn!(output = kind, target, code = error.code(), %error, "bundles not delivered, or not all");
-                progress.failed(error.code(), error.to_string());
+                warn!(output = kind, target, code, error, "bundles not delivered, or not all");
+                progress.failed(code, error);
                 doubled(FIRST_RETRY, failures, LAST_RETRY)
             }
         };
-        if !until_news(&mut views, there.as_ref().filter(|_| failures == 0), &progress, wait, &stop).await {
+        if !until_news(&mut views, &view, (failures == 0).then_some(&progress), wait, &stop).await {
             return;
         }
     }
 }
 
-/// Waits for a view that shows something else, at most this long; false at the end.
+/// Waits for a view that tells something else than the one that was tried, at most this long; false at the end.
 async fn until_news(
     views: &mut watch::Receiver<Arc<View>>,
-    there: Option<&Arc<View>>,
-    progress: &Progress,
+    tried: &View,
+    progress: Option<&Arc<Progress>>,
     wait: Duration,
     stop: &CancellationToken,
 ) -> bool {
@@ -81,14 +82,13 @@ async fn until_news(
         tokio::select! {
             () = stop.cancelled() => return false,
             () = &mut timer => return true,
-            changed = views.changed() => match (changed, there) {
-                (Err(_), _) => return false,
-                (Ok(()), Some(there)) if there.shows_the_same(&views.borrow_and_update()) => {
-                    progress.is_at(views.borrow().generation);
-                }
-                (Ok(()), _) => return true,
-            },
+            changed = views.changed() => if changed.is_err() { return false },
         }
+        let view = views.borrow_and_update();
+        if !tried.tells_the_same(&view) {
+            return true;
+        }
+        progress.iter().for_each(|progress| progress.is_at(view.generation));
     }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::federation::clock::Clock;
 use crate::federation::trust_feed::Generation;
 use crate::outputs::progress::Outputs;
-use crate::outputs::selection::Selected;
+use crate::outputs::selection::{Lack, Selected};
 use crate::spiffe::authority::Authority;
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::fixtures::FIXTURES;
@@ -40,6 +40,11 @@ impl Sink for Place {
     }
 }
 
+fn progress() -> Arc<Progress> {
+    let clock = Arc::new(Clock::new(Arc::new(rustls::time_provider::DefaultTimeProvider), None));
+    Outputs::new(clock).add("files", "/x".into())
+}
+
 fn view(number: u64, keys: impl IntoIterator<Item = Authority>) -> Arc<View> {
     let bundle = Bundle::new("b".parse().unwrap(), keys.into_iter().collect(), Some(1), None);
     let bundles = [("b".parse().unwrap(), Arc::new(bundle))].into();
@@ -53,8 +58,7 @@ fn view(number: u64, keys: impl IntoIterator<Item = Authority>) -> Arc<View> {
 
 #[tokio::test(start_paused = true)]
 async fn each_change_is_delivered_once_and_a_failure_tried_again() {
-    let clock = Arc::new(Clock::new(Arc::new(rustls::time_provider::DefaultTimeProvider), None));
-    let (place, progress) = (Place::default(), Outputs::new(clock).add("files", "/x".into()));
+    let (place, progress) = (Place::default(), progress());
     let (views, view_now) = watch::channel(view(1, []));
     let stop = CancellationToken::new();
     let end = export(place.clone(), view_now, progress.clone(), stop.clone());
@@ -80,6 +84,45 @@ async fn each_change_is_delivered_once_and_a_failure_tried_again() {
         assert_eq!((status.last_error, status.failures), (None, 2));
         tokio::time::sleep(MENDED_AFTER).await;
         assert_eq!((seen(), progress.status().pushes), (vec![4], 2), "what others changed is mended");
+        stop.cancel();
+    };
+    tokio::join!(end, script);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_is_not_hurried_by_changes_that_are_none_of_its_own() {
+    let (place, progress) = (Place::default(), progress());
+    let (views, view_now) = watch::channel(view(1, []));
+    let stop = CancellationToken::new();
+    *place.failures.lock().unwrap() = u32::MAX;
+    let end = export(place.clone(), view_now, progress.clone(), stop.clone());
+    let script = async {
+        for number in 2..100 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            views.send_replace(view(number, []));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!((place.seen.lock().unwrap().len(), progress.status().failures), (1, 1), "within a second");
+        tokio::time::sleep(FIRST_RETRY).await;
+        assert_eq!(*place.seen.lock().unwrap(), [1, 99], "the newest, when it is time");
+        stop.cancel();
+    };
+    tokio::join!(end, script);
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_a_domain_is_missing_is_delivered_too() {
+    let (place, progress) = (Place::default(), progress());
+    let (views, view_now) = watch::channel(view(1, []));
+    let stop = CancellationToken::new();
+    let end = export(place.clone(), view_now, progress, stop.clone());
+    let script = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut lacking = View::clone(&view(2, []));
+        lacking.selected.lacking = [("c".parse().unwrap(), Lack::Revoked)].into();
+        views.send_replace(lacking.into());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(*place.seen.lock().unwrap(), [1, 2]);
         stop.cancel();
     };
     tokio::join!(end, script);

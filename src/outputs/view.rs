@@ -31,6 +31,11 @@ impl View {
         self.selected.bundles == other.selected.bundles
     }
 
+    /// Whether it shows the same, and misses the same for the same reasons.
+    pub(crate) fn tells_the_same(&self, other: &Self) -> bool {
+        self.shows_the_same(other) && self.selected.lacking == other.selected.lacking
+    }
+
     /// Logs what is missing since then.
     fn tell_lacking(&self, before: &Self) {
         for (trust_domain, lack) in &self.selected.lacking {
