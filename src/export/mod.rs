@@ -5,9 +5,11 @@ pub(crate) mod object_storage;
 pub(crate) mod spire_server;
 
 use std::error::Error;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::FutureExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -31,6 +33,17 @@ pub(crate) trait Coded {
     fn code(&self) -> &'static str;
 }
 
+/// Delivering ended in a panic, which is a mistake of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("delivering made Comity stumble; please report it")]
+struct Panicked;
+
+impl Coded for Panicked {
+    fn code(&self) -> &'static str {
+        "output-panicked"
+    }
+}
+
 /// Delivers each new view, and the same one again every few minutes, until `stop`. One that fails is tried again, later
 /// each time; by then only the newest counts.
 pub(crate) async fn export(
@@ -44,8 +57,13 @@ pub(crate) async fn export(
     let mut failures = 0;
     loop {
         let view = views.borrow_and_update().clone();
-        let Some(outcome) = stop.run_until_cancelled(sink.deliver(&view)).await else { return };
-        let problem = outcome.err().map(|error| (error.code(), error.to_string()));
+        // A mistake in one output must not take the service with it.
+        let delivery = AssertUnwindSafe(sink.deliver(&view)).catch_unwind();
+        let Some(outcome) = stop.run_until_cancelled(delivery).await else { return };
+        let problem = match outcome {
+            Ok(outcome) => outcome.err().map(|error| (error.code(), error.to_string())),
+            Err(_) => Some((Panicked.code(), Panicked.to_string())),
+        };
         let wait = match problem {
             None => {
                 if !there.is_some_and(|there| there.tells_the_same(&view)) || failures > 0 {

@@ -40,6 +40,21 @@ impl Sink for Place {
     }
 }
 
+/// Panics once.
+struct Stumbling {
+    stumbles: bool,
+    place: Place,
+}
+
+impl Sink for Stumbling {
+    type Error = Full;
+
+    async fn deliver(&mut self, view: &View) -> Result<(), Full> {
+        assert!(!std::mem::take(&mut self.stumbles), "as asked");
+        self.place.deliver(view).await
+    }
+}
+
 fn progress() -> Arc<Progress> {
     let clock = Arc::new(Clock::new(Arc::new(rustls::time_provider::DefaultTimeProvider), None));
     Outputs::new(clock).add("files", "/x".into())
@@ -123,6 +138,22 @@ async fn why_a_domain_is_missing_is_delivered_too() {
         views.send_replace(lacking.into());
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(*place.seen.lock().unwrap(), [1, 2]);
+        stop.cancel();
+    };
+    tokio::join!(end, script);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_is_tried_again_as_one_that_fails() {
+    let (place, progress) = (Place::default(), progress());
+    let (_views, view_now) = watch::channel(view(1, []));
+    let stop = CancellationToken::new();
+    let end = export(Stumbling { stumbles: true, place: place.clone() }, view_now, progress.clone(), stop.clone());
+    let script = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(progress.status().last_error.map(|error| error.code).as_deref(), Some("output-panicked"));
+        tokio::time::sleep(FIRST_RETRY).await;
+        assert_eq!((&*place.seen.lock().unwrap(), progress.status().last_error), (&vec![1], None));
         stop.cancel();
     };
     tokio::join!(end, script);
