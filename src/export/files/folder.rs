@@ -38,6 +38,7 @@ impl Folder {
     pub(super) fn replace(&self, contents: &Contents, announces: bool) -> Result<Vec<PathBuf>, FilesError> {
         let metadata = fs::metadata(&self.path).map_err(FileError::Unreadable)?;
         trusted::check_mode(&self.path, &metadata)?;
+        self.check_data()?;
         let there = self.there(contents);
         if there.same.len() < contents.len() || there.has_more {
             self.swap(contents, &there, announces)?;
@@ -46,6 +47,16 @@ impl Folder {
         self.tidy(contents)?;
         File::open(&self.path)?.sync_all()?;
         Ok(obstacles)
+    }
+
+    /// Refuses a link that somebody else swaps.
+    fn check_data(&self) -> Result<(), FilesError> {
+        let path = self.path.join(DATA);
+        match fs::read_link(&path) {
+            Ok(folder) if folder.as_os_str().as_encoded_bytes().starts_with(STAGED.as_bytes()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            _ => Err(FilesError::InTheWay { path }),
+        }
     }
 
     /// Where the command finds what has changed.
@@ -68,15 +79,11 @@ impl Folder {
         let is_same = |name: &str, bytes: &[u8]| {
             let path = data.join(name);
             let mode = fs::metadata(&path).map(|metadata| metadata.permissions().mode() & 0o7777);
-            mode.is_ok_and(|mode| mode == self.mode) && fs::read(&path).is_ok_and(|found| found == bytes)
+            let is_same = |found: &[u8]| found == bytes || name == MANIFEST && says_the_same(found, bytes);
+            mode.is_ok_and(|mode| mode == self.mode) && fs::read(&path).is_ok_and(|found| is_same(&found))
         };
-        let named =
-            |(name, bytes): (&String, &Vec<u8>)| (name != MANIFEST && is_same(name, bytes)).then(|| name.clone());
-        let mut same: BTreeSet<String> = contents.iter().filter_map(named).collect();
+        let same = contents.iter().filter(|(name, bytes)| is_same(name, bytes)).map(|(name, _)| name.clone()).collect();
         let all = names(&data).unwrap_or_default();
-        if same.len() + 1 == contents.len() && all.contains(MANIFEST) {
-            same.insert(MANIFEST.into());
-        }
         There { has_more: all.iter().any(|name| !contents.contains_key(name)), all, same }
     }
 
@@ -86,8 +93,7 @@ impl Folder {
         for (name, bytes) in contents {
             let target = staged.path().join(name);
             // What hasn't changed is on the disk already.
-            let is_linked =
-                name != MANIFEST && there.same.contains(name) && fs::hard_link(data.join(name), &target).is_ok();
+            let is_linked = there.same.contains(name) && fs::hard_link(data.join(name), &target).is_ok();
             if !is_linked {
                 self.write(&target, bytes)?;
             }
@@ -194,6 +200,16 @@ impl Changes {
             removed: after(&self.removed, &later.removed, &later.written),
         }
     }
+}
+
+/// Whether two manifests differ in their generation at most.
+fn says_the_same(one: &[u8], other: &[u8]) -> bool {
+    let [one, other] = [one, other].map(|manifest| {
+        let mut manifest: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(manifest).ok()?;
+        manifest.remove("generation");
+        Some(manifest)
+    });
+    one.is_some() && one == other
 }
 
 fn names(folder: &Path) -> io::Result<BTreeSet<String>> {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::federation::trust_feed::Generation;
-use crate::outputs::selection::Selected;
+use crate::outputs::selection::{Lack, Selected};
 use crate::spiffe::authority::Authority;
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::bundle_map::BundleMap;
@@ -114,6 +114,43 @@ async fn bnd_30_a_change_swaps_all_files_and_nothing_else_touches_them() {
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().as_encoded_bytes().starts_with(b".."));
     assert_eq!(hidden.count(), 2, "the link and the folder it leads to");
+}
+
+#[tokio::test]
+async fn the_manifest_says_why_a_domain_is_missing_and_is_mended_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = output(folder.path());
+    let manifest = || -> serde_json::Value {
+        serde_json::from_slice(&fs::read(folder.path().join("manifest.json")).unwrap()).unwrap()
+    };
+    deliver(&output, &[("a", vec![ca(1)])]).await.unwrap();
+    let mut lacking = view(&[("a", vec![ca(1)])]);
+    lacking.generation.number = 2;
+    for lack in [Lack::Stale, Lack::Over] {
+        lacking.selected.lacking = [(domain("b"), lack)].into();
+        FilesSink::new(&output).deliver(&lacking).await.unwrap();
+        assert_eq!(manifest()["lacking"]["b"], lack.code());
+    }
+    fs::write(folder.path().join("..data/manifest.json"), "{}").unwrap();
+    FilesSink::new(&output).deliver(&lacking).await.unwrap();
+    assert_eq!(manifest()["lacking"]["b"], Lack::Over.code(), "mended");
+}
+
+#[tokio::test]
+async fn a_volume_of_somebody_else_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = output(folder.path());
+    let data = folder.path().join("..data");
+    fs::create_dir(folder.path().join("..2026_11_24")).unwrap();
+    symlink("..2026_11_24", &data).unwrap();
+    symlink("..data/theirs.pem", folder.path().join("theirs.pem")).unwrap();
+    assert_eq!(deliver(&output, &[("a", vec![ca(1)])]).await, Err("file-in-the-way"));
+    assert_eq!(fs::read_link(&data).unwrap(), Path::new("..2026_11_24"));
+    assert_eq!(visible(folder.path()), ["theirs.pem"]);
+    fs::remove_file(&data).unwrap();
+    fs::write(&data, "somebody's").unwrap();
+    assert_eq!(deliver(&output, &[("a", vec![ca(1)])]).await, Err("file-in-the-way"));
+    assert_eq!(fs::read(&data).unwrap(), b"somebody's");
 }
 
 #[tokio::test]
