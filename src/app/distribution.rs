@@ -73,9 +73,8 @@ pub(super) fn oidc(
     outputs: &Outputs,
     tasks: &mut Tasks,
 ) -> Oidc {
-    let own = Selection { trust_domains: Some([views.trust_domain.clone()].into()), ..Selection::default() };
     let progress = outputs.add("oidc", issuer.as_str().to_owned());
-    let views = follow(views, own, tasks);
+    let views = follow(views, Selection::only(&views.trust_domain), tasks);
     let maximum_age = refresh_hint.min(LONGEST_AGE);
     let (oidc, keep) = Oidc::new(issuer.clone(), maximum_age, views, progress, tasks.stop.clone());
     tasks.endless("outputs", keep);

@@ -34,7 +34,7 @@ pub(super) fn start(
     for place in &config.object_storage {
         let progress = outputs.add("object_storage", place.url.to_string());
         let sink = ObjectStorage { place: place.clone(), published: publisher.published() };
-        push(sink, Selection::default(), progress, views, tasks);
+        push(sink, Selection::only(&views.trust_domain), progress, views, tasks);
     }
 }
 

@@ -64,6 +64,11 @@ impl Lack {
 }
 
 impl Selection {
+    /// This domain and no other.
+    pub(crate) fn only(trust_domain: &TrustDomain) -> Self {
+        Self { trust_domains: Some([trust_domain.clone()].into()), ..Self::default() }
+    }
+
     /// What there is to show at this instant; `own` is our own domain.
     pub(crate) fn of(&self, snapshot: &TrustSnapshot, own: &TrustDomain, at: Timestamp) -> Selected {
         let mut selected = Selected::default();
