@@ -3,7 +3,7 @@
 mod judge;
 pub(crate) mod place;
 
-use std::fs::File;
+use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tracing::info;
 
 use crate::federation::published_bundle::PublishedBundle;
 use crate::files::replace::replace;
-use crate::files::trusted::{FileError, read_open};
+use crate::files::trusted::{self, FileError};
 use crate::outputs::view::View;
 use crate::spiffe::document::BundleDocument;
 use crate::verify::text::shown;
@@ -81,15 +81,21 @@ async fn there(opened: &Opened) -> Result<Option<(Bytes, UpdateVersion)>, Object
         Opened::Object(store, path) => object(&**store, path).await,
         Opened::File(file) => {
             let file = file.clone();
-            let read = blocking(move || File::open(file).map(|file| read_open(file, BundleDocument::MAX_BYTES)));
-            match read.await {
-                Err(ObjectStorageError::File(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error),
-                Ok(Ok(bytes)) => Ok(Some((bytes.into(), UpdateVersion { e_tag: None, version: None }))),
-                Ok(Err(FileError::Unreadable(error))) => Err(ObjectStorageError::File(error)),
-                Ok(Err(error)) => Err(Refusal::NotABundle { detail: error.to_string() }.into()),
-            }
+            let bytes = blocking(move || Ok(file_there(&file))).await??;
+            Ok(bytes.map(|bytes| (bytes.into(), UpdateVersion { e_tag: None, version: None })))
         }
+    }
+}
+
+/// Whoever else may write there could put a pipe in its place, at which reading never ends.
+fn file_there(file: &std::path::Path) -> Result<Option<Vec<u8>>, FileError> {
+    match trusted::read(file, BundleDocument::MAX_BYTES) {
+        Err(FileError::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = trusted::folder_of(file);
+            trusted::check_mode(folder, &fs::metadata(folder).map_err(FileError::Unreadable)?)?;
+            Ok(None)
+        }
+        read => read.map(Some),
     }
 }
 
@@ -139,12 +145,26 @@ pub(crate) enum ObjectStorageError {
     Denied { detail: String },
     #[error("the storage failed: {detail}")]
     Failed { detail: String },
+    #[error("the file {0}")]
+    Unsafe(FileError),
     #[error("the file can't be read or written: {0}")]
     File(io::Error),
     #[error("the storage does not answer within {} s", LONGEST.as_secs())]
     Silent,
     #[error("the service is stopping")]
     Interrupted,
+}
+
+impl From<FileError> for ObjectStorageError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Unreadable(error) => Self::File(error),
+            FileError::Writable { .. } => Self::Unsafe(error),
+            FileError::NotAFile | FileError::TooLarge { .. } => {
+                Self::Refused(Refusal::NotABundle { detail: error.to_string() })
+            }
+        }
+    }
 }
 
 impl From<object_store::Error> for ObjectStorageError {
@@ -165,7 +185,7 @@ impl From<object_store::Error> for ObjectStorageError {
 impl Coded for ObjectStorageError {
     fn code(&self) -> &'static str {
         match self {
-            Self::CredentialsFile(error) => error.code(),
+            Self::CredentialsFile(error) | Self::Unsafe(error) => error.code(),
             Self::Credentials { .. } => "object-storage-credentials",
             Self::PlainHttp { .. } => "object-storage-endpoint",
             Self::Refused(refusal) => refusal.code(),

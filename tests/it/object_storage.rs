@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::partner::Partner;
 use crate::process::until;
 use crate::publisher::fetch;
 use crate::service::Service;
@@ -209,6 +211,24 @@ async fn the_bucket_has_what_the_endpoint_serves_and_tells_caches_to_ask_again()
 }
 
 #[tokio::test]
+async fn what_others_publish_is_no_reason_to_look_at_the_bucket() {
+    let bucket = Bucket::start().await;
+    let partner = Partner::publishing("b.example", 1, &[&Ca::of("b.example")]).await;
+    let mut service = service(&bucket.output());
+    service.configure_with([partner.relationship()], &bucket.output());
+    service.start().await.unwrap();
+    service.becomes("b.example", |status| !status["last_success"].is_null()).await;
+    let before = is_well(&service).await["pushes"].clone();
+    bucket.with(|contents| contents.mood = Some(Mood::Fails(500)));
+    partner.publishes(2, &[&Ca::of("b.example")]);
+    service.refresh("b.example").await;
+    let generation = service.get("/v1/status").await["snapshot_generation"].clone();
+    let after = status(&service, |output| output["generation"] == generation || !output["last_error"].is_null()).await;
+    assert_eq!((&after["pushes"], &after["last_error"]), (&before, &Value::Null));
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn an_object_that_is_newer_or_no_bundle_is_never_overwritten() {
     let bucket = Bucket::start().await;
     let mut service = service(&bucket.output());
@@ -284,6 +304,20 @@ async fn a_file_for_a_web_server_is_replaced_as_a_whole_and_never_by_an_older_on
     rotate(&service);
     has_code(&service, "object-newer").await;
     assert_eq!(fs::read(&file).unwrap(), newer);
+    fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    has_code(&service, "object-not-a-bundle").await;
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, &newer).unwrap();
+    fs::set_permissions(service.path("www"), fs::Permissions::from_mode(0o777)).unwrap();
+    for there in [true, false] {
+        let before = status(&service, |_| true).await["failures"].as_u64();
+        rotate(&service);
+        let failed = |output: &Value| output["failures"].as_u64() > before;
+        status(&service, |output| failed(output) && output["last_error"]["code"] == "file-writable-by-others").await;
+        assert_eq!(fs::read(&file).ok(), there.then(|| newer.clone()));
+        drop(fs::remove_file(&file));
+    }
     fs::remove_dir_all(service.path("www")).unwrap();
     fs::write(service.path("www"), "in the way").unwrap();
     has_code(&service, "object-storage-failed").await;
