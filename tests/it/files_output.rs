@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::partner::{Partner, Relationship};
+use crate::process::until;
 use crate::service::Service;
 use crate::support::answer::Answer;
 use crate::support::ca::Ca;
@@ -61,7 +62,8 @@ async fn rel_06_files_follow_rotation_lapse_return_and_end_of_trust() {
     service.stop().await;
     let generation = fs::read_link(folder.join("..data")).unwrap();
     service.start().await.unwrap();
-    let status = service.get("/v1/status").await;
+    let delivered = |status: &Value| status["outputs"][0]["pushes"].as_u64() > Some(0);
+    let status = until(async || service.get("/v1/status").await, delivered).await;
     assert_eq!(fs::read_link(folder.join("..data")).unwrap(), generation, "a restart changes nothing: {status:#}");
 
     b.peer.answer(Answer::status(503, ""));
