@@ -76,7 +76,8 @@ async fn measure(
         peers.until_waited_on(number).await;
         // Somewhere in the wait, which may end meanwhile.
         tokio::time::sleep(Duration::from_millis(fastrand::u64(0..1_500))).await;
-        let [sds, workload] = [&consumers.sds, &consumers.workload].map(|heard| (heard.clone(), heard.borrow().get(&id).cloned()));
+        let [sds, workload] =
+            [&consumers.sds, &consumers.workload].map(|heard| (heard.clone(), heard.borrow().get(&id).cloned()));
         let began = Instant::now();
         let sequence = peers.rotate(number);
         let is_there = || trust.load().domain(&domain).is_some_and(|it| it.bundle().sequence() >= Some(sequence));
