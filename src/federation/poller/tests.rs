@@ -155,7 +155,7 @@ fn record() -> FetchRecord {
         address: None,
         peer: None,
         shown: None,
-        waited_on: None,
+        shown_before: Vec::new(),
         visited: Vec::new(),
         status: Some(200),
         bytes: 0,
