@@ -124,7 +124,7 @@ impl Poller {
             },
             Err(error) => match record.cut_off(&error) {
                 Some(held) => {
-                    self.patience.cut_off(held);
+                    self.patience.cut_off(asked, held);
                     FetchError::WaitCutOff { held, reason: Box::new(error) }
                 }
                 None => {
