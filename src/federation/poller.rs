@@ -326,6 +326,9 @@ impl Poller {
             self.lapsed = past;
             self.shared.feed.lapse(&self.relationship.trust_domain);
         }
+        if self.is_over() {
+            self.waiting = None;
+        }
     }
 
     /// Its last day has passed, so nothing is fetched unless a person asks.

@@ -6,6 +6,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
 use super::two_routes::Served;
 use super::*;
@@ -321,6 +322,22 @@ async fn fec_12_the_end_of_the_host_is_the_end_of_polling() {
     bench.hand.0.store(NOW, Ordering::Relaxed);
     bench.shared.feed.remove(&hub);
     assert_eq!(code(&bench), Some("no-endpoint-bundle"));
+}
+
+#[tokio::test]
+async fn rel_06_nobody_is_waited_on_after_the_end_of_the_relationship() {
+    let mut bench = Bench::new().await;
+    bench.serve(1, 1).await.unwrap();
+    bench.serve(1, 1).await.unwrap();
+    let etag = bench.poller.etags.remove(FIRST).unwrap();
+    bench.poller.waiting = Some(Waiting { answer: JoinSet::new(), etag, asked: Duration::from_secs(300) });
+    let order = bench.until(NOW + 9);
+    bench.poller.obey(order).await;
+    bench.poller.announce_lapse();
+    assert!(bench.poller.waiting.is_some());
+    bench.hand.0.store(NOW + 10, Ordering::Relaxed);
+    bench.poller.announce_lapse();
+    assert!(bench.poller.waiting.is_none());
 }
 
 #[tokio::test(start_paused = true)]

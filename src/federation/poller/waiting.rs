@@ -18,9 +18,9 @@ use super::poll::{EntityTag, NEXT_URL_UNTIL};
 
 /// A request that waits. Dropped, its connection ends, and whatever it would have been answered counts for nothing.
 pub(super) struct Waiting {
-    answer: JoinSet<Fetched>,
-    etag: EntityTag,
-    asked: Duration,
+    pub(super) answer: JoinSet<Fetched>,
+    pub(super) etag: EntityTag,
+    pub(super) asked: Duration,
 }
 
 /// What came of it.
