@@ -99,8 +99,8 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 const FIRST: Duration = Duration::from_secs(10);
 /// Waits shorter than this are no better than polls.
 const LEAST: Duration = Duration::from_secs(15);
-/// After an answer that came before its time; doubled with each further one.
-const PAUSE: Duration = Duration::from_secs(1);
+/// After an answer that came before its time, or none; doubled with each further one.
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 /// By which clocks of both sides may differ at the end of a wait.
 const ROUNDING: Duration = Duration::from_millis(500);
 /// Conditional polls after which an endpoint, or a proxy before it, that cuts off waits is tried again.

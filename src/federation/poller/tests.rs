@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::two_routes::Served;
 use super::*;
-use crate::federation::endpoint_client::{ClientLimits, FetchRecord};
+use crate::federation::endpoint_client::{ClientLimits, FetchError, FetchRecord, Waited};
 use crate::federation::offered::Offered;
 use crate::federation::outcome::PollError;
 use crate::federation::parameters::Parameters;
@@ -322,6 +322,27 @@ async fn fec_12_the_end_of_the_host_is_the_end_of_polling() {
     bench.hand.0.store(NOW, Ordering::Relaxed);
     bench.shared.feed.remove(&hub);
     assert_eq!(code(&bench), Some("no-endpoint-bundle"));
+}
+
+/// What a poll costs while nothing goes on is paid for each of thousands of relationships.
+#[tokio::test]
+async fn a_poller_at_rest_is_small() {
+    let size = size_of_val(&Bench::new().await.poller.run(CancellationToken::new()));
+    assert!(size <= 4_096, "{size}");
+}
+
+#[tokio::test]
+async fn a_wait_that_was_cut_off_is_followed_by_a_poll_with_a_place_of_its_own() {
+    let mut bench = Bench::new().await;
+    bench.serve(1, 1).await.unwrap();
+    bench.serve(1, 1).await.unwrap();
+    let etag = bench.poller.etags.remove(FIRST).unwrap();
+    let waited = Waited { held: Duration::from_secs(60), is_applied: false, granted: None };
+    let record = FetchRecord { waited: Some(waited), ..record() };
+    let fetched = (record, Err(FetchError::UnexpectedStatus { status: 504 }));
+    let due = bench.poller.conclude(Ended { fetched, etag, asked: Duration::from_secs(300) }).await;
+    assert_eq!((bench.poller.polls, bench.poller.etags.len()), (0, 0), "nobody is asked yet, and then plainly");
+    assert!(due - Instant::now() <= Duration::from_millis(1_500));
 }
 
 #[tokio::test]
