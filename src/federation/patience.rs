@@ -76,8 +76,8 @@ impl Patience {
         };
     }
 
-    /// It brought a new document without being waited on.
-    pub(crate) fn changed(&mut self) {
+    /// It brought a new document without being waited on, or could not be asked to wait.
+    pub(crate) fn disturbed(&mut self) {
         self.early = self.early.saturating_add(1);
     }
 
@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(patience.pause(INTERVAL), Some(seconds(expected)));
         }
         for _ in 0..100 {
-            patience.changed();
+            patience.disturbed();
         }
         assert_eq!(patience.pause(INTERVAL), Some(INTERVAL));
         patience.answered(INTERVAL, &waited(300, None), true);
@@ -212,7 +212,8 @@ mod tests {
     fn one_that_lets_every_wait_run_into_the_deadline_is_soon_not_asked_any_more() {
         let mut patience = waiting();
         let mut asked = Vec::new();
-        while let Some(wait) = patience.ask(INTERVAL) {
+        for _ in 0..9 {
+            let Some(wait) = patience.ask(INTERVAL) else { break };
             asked.push(wait.as_secs());
             patience.cut_off(wait, wait + seconds(30));
         }

@@ -346,6 +346,28 @@ async fn a_wait_that_was_cut_off_is_followed_by_a_poll_with_a_place_of_its_own()
 }
 
 #[tokio::test]
+async fn an_endpoint_that_waits_and_failed_once_may_be_restarting() {
+    let mut bench = Bench::new().await;
+    bench.serve(1, 1).await.unwrap();
+    bench.serve(1, 1).await.unwrap();
+    bench.poller.polls = 2;
+    let seconds = Duration::from_secs;
+    let fail = |poller: &mut Poller, failures| Arc::make_mut(&mut poller.known).progress.failures = failures;
+    fail(&mut bench.poller, 1);
+    assert_eq!(bench.poller.next_wait(), None, "nobody knows yet whether it waits");
+    let whole = Waited { held: seconds(10), is_applied: true, granted: None };
+    bench.poller.patience.answered(seconds(10), &whole, false);
+    bench.poller.etags.clear();
+    for (failures, expected) in [(1, Some(5)), (2, None)] {
+        fail(&mut bench.poller, failures);
+        assert_eq!(bench.poller.next_wait(), expected.map(seconds), "{failures}");
+    }
+    (0..4).for_each(|_| bench.poller.patience.disturbed());
+    fail(&mut bench.poller, 1);
+    assert_eq!(bench.poller.next_wait(), Some(seconds(8)), "ever less often, if that goes on");
+}
+
+#[tokio::test]
 async fn rel_06_nobody_is_waited_on_after_the_end_of_the_relationship() {
     let mut bench = Bench::new().await;
     bench.serve(1, 1).await.unwrap();

@@ -102,13 +102,17 @@ impl Poller {
     /// before there is an entity tag to ask about, it is polled once more.
     pub(super) fn next_wait(&self) -> Option<Duration> {
         let has_etag = self.etags.contains_key(&self.first_url().to_string());
+        let failures = self.known.progress.failures;
+        // A restart ends all waits: without this, all who wait would notice it, and be blind until their next polls.
+        let may_restart = failures == 1 && self.patience.waits();
         let goes_on = match self.patience.waits() {
-            true => has_etag || self.is_new,
+            true => has_etag || self.is_new || may_restart,
             // At a start, all at once would ask once more.
             false => has_etag && self.polls > 1,
         };
-        let is_well = self.known.progress.failures == 0 && self.known.accepted.memory.emptied.is_none();
-        self.patience.pause(self.interval()).filter(|_| goes_on && is_well && self.may_wait())
+        let is_well = (failures == 0 || may_restart) && self.known.accepted.memory.emptied.is_none();
+        let pause = self.patience.pause(self.interval()).filter(|_| goes_on && is_well && self.may_wait())?;
+        Some(if may_restart { pause.max(RESTART).min(self.interval()) } else { pause })
     }
 
     /// Judges what was waited for, if the endpoint is still who it was; says when the next turn is. A wait that ended
@@ -130,6 +134,7 @@ impl Poller {
                     FetchError::WaitCutOff { held, reason: Box::new(error) }
                 }
                 None => {
+                    self.patience.disturbed();
                     let outcome = self.heed(&record, Err(error.into())).await;
                     return self.go_on(&proof, outcome).await;
                 }
@@ -168,5 +173,7 @@ impl Poller {
     }
 }
 
+/// Time that an endpoint may need to be there again.
+const RESTART: Duration = Duration::from_secs(5);
 /// Of an answer without a handshake before it, which there is none.
 const NOT_WAITED: Waited = Waited { held: Duration::ZERO, is_applied: false, granted: None };
