@@ -76,16 +76,17 @@ impl Patience {
         };
     }
 
-    /// It brought a new document without being waited on.
-    pub(crate) fn changed(&mut self) {
+    /// It brought a new document without being waited on, or could not be asked to wait.
+    pub(crate) fn disturbed(&mut self) {
         self.early = self.early.saturating_add(1);
     }
 
-    /// The wait ended after this time without an answer.
-    pub(crate) fn cut_off(&mut self, held: Duration) {
+    /// It was `asked` to wait, which ended after this time without an answer.
+    pub(crate) fn cut_off(&mut self, asked: Duration, held: Duration) {
         self.is_known = true;
         self.whole = 0;
-        self.bearable = held / 2;
+        // What outlasts the wait is the deadline of the fetch.
+        self.bearable = held.min(asked) / 2;
         if self.bearable < LEAST {
             (self.waits, self.bearable, self.plain) = (false, LONGEST, PLAIN_AFTER_CUT);
         }
@@ -98,8 +99,8 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 const FIRST: Duration = Duration::from_secs(10);
 /// Waits shorter than this are no better than polls.
 const LEAST: Duration = Duration::from_secs(15);
-/// After an answer that came before its time; doubled with each further one.
-const PAUSE: Duration = Duration::from_secs(1);
+/// After an answer that came before its time, or none; doubled with each further one.
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 /// By which clocks of both sides may differ at the end of a wait.
 const ROUNDING: Duration = Duration::from_millis(500);
 /// Conditional polls after which an endpoint, or a proxy before it, that cuts off waits is tried again.
@@ -169,7 +170,7 @@ mod tests {
             assert_eq!(patience.pause(INTERVAL), Some(seconds(expected)));
         }
         for _ in 0..100 {
-            patience.changed();
+            patience.disturbed();
         }
         assert_eq!(patience.pause(INTERVAL), Some(INTERVAL));
         patience.answered(INTERVAL, &waited(300, None), true);
@@ -194,17 +195,29 @@ mod tests {
     #[test]
     fn a_wait_that_is_cut_off_is_tried_shorter_or_not_for_a_while() {
         let mut patience = waiting();
-        patience.cut_off(seconds(60));
+        patience.cut_off(INTERVAL, seconds(60));
         assert_eq!((patience.pause(INTERVAL), patience.ask(INTERVAL)), (Some(Duration::ZERO), Some(seconds(30))));
         for _ in 0..32 {
             assert_eq!(patience.ask(INTERVAL), Some(seconds(30)));
             patience.answered(seconds(30), &waited(30, None), false);
         }
         assert_eq!(patience.ask(INTERVAL), Some(seconds(60)), "it may pass by now");
-        patience.cut_off(seconds(20));
+        patience.cut_off(seconds(60), seconds(20));
         assert_eq!(patience.pause(INTERVAL), None);
         assert_eq!((0..32).filter_map(|_| patience.ask(INTERVAL)).count(), 0);
         assert_eq!(patience.ask(INTERVAL), Some(seconds(10)), "from the beginning");
+    }
+
+    #[test]
+    fn one_that_lets_every_wait_run_into_the_deadline_is_soon_not_asked_any_more() {
+        let mut patience = waiting();
+        let mut asked = Vec::new();
+        for _ in 0..9 {
+            let Some(wait) = patience.ask(INTERVAL) else { break };
+            asked.push(wait.as_secs());
+            patience.cut_off(wait, wait + seconds(30));
+        }
+        assert_eq!((asked, patience.pause(INTERVAL)), (vec![300, 150, 75, 37, 18], None));
     }
 
     proptest! {

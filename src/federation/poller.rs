@@ -141,8 +141,7 @@ impl Poller {
                 ended = end(&mut self.waiting) => {
                     self.waiting = None;
                     if !self.is_over() {
-                        self.conclude(ended).await;
-                        due = self.plan();
+                        due = Box::pin(self.conclude(ended)).await;
                     }
                 }
                 () = tokio::time::sleep_until(lapse.unwrap_or(due)), if lapse.is_some() => self.announce_lapse(),
@@ -300,8 +299,7 @@ impl Poller {
         let now = self.shared.clock.now();
         let passed = self.known.progress.last_attempt.map_or(Duration::ZERO, |attempt| now.since(attempt));
         match self.next_wait() {
-            // After a change, all who wait come again; not all at once.
-            Some(pause) => self.expect(pause.mul_f64(1.0 + 0.5 * fastrand::f64()), Reason::Waiting),
+            Some(pause) => self.expect(spread(pause), Reason::Waiting),
             None => self.expect(wait.saturating_sub(passed), reason),
         }
     }
@@ -326,6 +324,9 @@ impl Poller {
             self.lapsed = past;
             self.shared.feed.lapse(&self.relationship.trust_domain);
         }
+        if self.is_over() {
+            self.waiting = None;
+        }
     }
 
     /// Its last day has passed, so nothing is fetched unless a person asks.
@@ -338,6 +339,11 @@ impl Poller {
         let stale_at = self.known.stale_at(self.relationship.maximum_staleness);
         stale_at.into_iter().chain(self.relationship.expires_at())
     }
+}
+
+/// Up to half as long again: after a change, all who wait come again; not all at once.
+fn spread(pause: Duration) -> Duration {
+    pause.mul_f64(1.0 + 0.5 * fastrand::f64())
 }
 
 /// The end of a wait, if there is one.

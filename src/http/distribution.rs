@@ -167,4 +167,5 @@ const ROOT: &str = "/bundles";
 const PEM: &str = "pem";
 /// Whoever fetches bundles here is of our own domain, and may be many behind one address.
 const WAITS: WaitLimits = WaitLimits { longest: Duration::from_secs(300), per_address: 256, in_all: 1_024 };
-const CONNECTIONS: usize = 2_048;
+/// Clients at once, all workers together.
+pub(crate) const CONNECTIONS: usize = 2_048;

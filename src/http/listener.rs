@@ -48,7 +48,8 @@ impl Default for ListenerLimits {
     }
 }
 
-/// Binds a TCP listener whose connections inherit the stall timeout and the system's look after silent clients.
+/// Binds a TCP listener whose connections inherit that nothing small waits, the stall timeout, and the system's look
+/// after silent clients.
 pub(crate) fn bind(address: SocketAddr, limits: &ListenerLimits) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // Without it, a restart fails for as long as old connections linger in TIME_WAIT.
@@ -56,6 +57,8 @@ pub(crate) fn bind(address: SocketAddr, limits: &ListenerLimits) -> io::Result<T
     // Before listening: a connection inherits what is set when its first packet arrives (tcp(7)).
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(limits.stall_timeout))?;
+    // HTTP/2 sends an answer in two pieces; the second would wait 40 ms for the client's word that it has the first.
+    socket.set_tcp_nodelay(true)?;
     // A client that waits sends nothing for minutes; one that vanished must not keep its place.
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
     socket.bind(&address.into())?;
@@ -103,3 +106,17 @@ pub(super) const HANDSHAKES: usize = 65_536;
 
 /// Whole seconds that requests in flight have when the service stops.
 pub(super) const DRAIN_SECONDS: u64 = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_holds_nothing_back() {
+        let listener = bind("127.0.0.1:0".parse().unwrap(), &ListenerLimits::default()).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        assert!(listener.accept().unwrap().0.nodelay().unwrap());
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::partner::{Partner, Relationship};
+use crate::process::until;
 use crate::service::{START, Service};
 use crate::support::answer::Answer;
 use crate::support::ca::{Ca, Leaf};
@@ -44,7 +45,9 @@ async fn a_stop_of_the_endpoint_ends_waits_without_a_failure() {
     let mut b = Service::of("b.example").await;
     let service = Service::with([b.relationship()]).await;
     waits_on(&service, &b).await;
+    let confirmed = fetches(&service, "unchanged").await;
     b.stop().await;
+    until(async || fetches(&service, "unchanged").await, |now| *now > confirmed).await;
     let status = service.status("b.example").await;
     assert_eq!((&status["consecutive_failures"], &status["state"]), (&json!(0), &json!("current")));
 }

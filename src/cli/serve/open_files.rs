@@ -3,8 +3,9 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-use crate::config::Config;
+use crate::config::{Config, OutputsConfig};
 use crate::federation::places::WAITING;
+use crate::http::distribution::CONNECTIONS;
 
 /// Raises the limit of open files as far as the system lets us: what processes begin with is often less than a single
 /// listener may need. Says so if even that could leave none for the store and for polls.
@@ -12,12 +13,21 @@ pub(super) fn allow_open_files(config: &Config) {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, ..limit };
     let allowed = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
-    // One that speaks HTTP/2 has a second descriptor.
-    let connections = config.endpoints.iter().map(|endpoint| endpoint.max_connections.saturating_mul(2));
+    let endpoints = config.endpoints.iter().map(|endpoint| endpoint.max_connections);
+    let connections = endpoints.chain(of_outputs(&config.outputs)).map(with_second);
     let waits = config.relationships.iter().filter(|relationship| relationship.wait).count().min(WAITING);
     if let Some(needed) = shortage(connections.chain([waits]), allowed) {
         warn!(code = "few-open-files", allowed, needed, "connections of clients could use up all open files");
     }
+}
+
+/// A connection that speaks HTTP/2 has a second descriptor.
+fn with_second(connections: usize) -> usize {
+    connections.saturating_mul(2)
+}
+
+fn of_outputs(outputs: &OutputsConfig) -> Option<usize> {
+    outputs.http.as_ref().map(|_| CONNECTIONS)
 }
 
 /// How many files connections and everything else could need, if that is more than there may be; `None` allows any.
@@ -33,6 +43,8 @@ const RESERVE: usize = 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::HttpOutputConfig;
+    use crate::outputs::selection::Selection;
 
     #[test]
     fn a_shortage_counts_all_listeners_and_the_rest() {
@@ -44,5 +56,14 @@ mod tests {
         ] {
             assert_eq!(shortage(connections.iter().copied(), allowed), expected, "{connections:?} {allowed:?}");
         }
+    }
+
+    #[test]
+    fn the_listener_of_an_output_counts_as_any_other() {
+        assert_eq!(of_outputs(&OutputsConfig::default()), None);
+        let http =
+            HttpOutputConfig { listen: "127.0.0.1:0".parse().unwrap(), keys: None, selection: Selection::default() };
+        let outputs = OutputsConfig { http: Some(http), ..OutputsConfig::default() };
+        assert_eq!(of_outputs(&outputs).map(with_second), Some(4_096));
     }
 }

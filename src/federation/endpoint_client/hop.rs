@@ -128,9 +128,6 @@ impl Hop<'_> {
         record.peer = leaf.map(|leaf| format!("sha256:{}", leaf.fingerprint));
         let tls_version = connection.verifier.tls_version();
         record.shown = leaf.map(|leaf| Shown { leaf: leaf.clone(), tls_version });
-        if self.wait.is_some() {
-            record.waited_on.clone_from(&record.shown);
-        }
         let attempt =
             Attempt { url: self.url, proxy: self.proxy, authentication: self.authentication, leaf, connect_limit };
         let response = sent.map_err(|error| attempt.explain(&error))?;

@@ -28,8 +28,8 @@ pub(crate) struct FetchRecord {
     pub(crate) peer: Option<String>,
     /// What the last hop showed in its TLS handshake, proven or not.
     pub(crate) shown: Option<Shown>,
-    /// The same of the first hop, if its answer was waited for.
-    pub(crate) waited_on: Option<Shown>,
+    /// The same of each hop before it, by its URL.
+    pub(crate) shown_before: Vec<(String, Option<Shown>)>,
     /// The URLs that were asked, in order.
     pub(crate) visited: Vec<String>,
     /// HTTP status of the last hop.
@@ -66,7 +66,7 @@ impl FetchRecord {
             address: None,
             peer: None,
             shown: None,
-            waited_on: None,
+            shown_before: Vec::new(),
             visited: Vec::new(),
             status: None,
             bytes: 0,
@@ -80,9 +80,12 @@ impl FetchRecord {
 
     /// Begins another hop, of which nothing is known yet.
     pub(super) fn enter(&mut self, url: &EndpointUrl) {
-        self.final_url = url.to_string();
+        let before = std::mem::replace(&mut self.final_url, url.to_string());
+        if !self.visited.is_empty() {
+            self.shown_before.push((before, self.shown.take()));
+        }
         self.visited.push(url.to_string());
-        (self.address, self.peer, self.shown, self.status) = (None, None, None, None);
+        (self.address, self.peer, self.status) = (None, None, None);
     }
 
     /// The last place of this fetch at which the other one was too: whoever has it in hand had a say in both answers.

@@ -63,13 +63,14 @@ impl Begun {
 
 impl EndpointClient {
     /// Whether what authenticated the answer of a fetch at its beginning still does, by what is known now: whoever was
-    /// waited on, and, after a redirect, whoever answered.
+    /// waited on, and, after redirects, everybody on the way to the answer.
     ///
     /// # Errors
     /// [`FetchError::CertificateOutlived`], or that there is nothing to authenticate with any more.
     pub(crate) fn still_proven(&self, record: &FetchRecord, by: &Authentication) -> Result<(), FetchError> {
-        self.still_shows(&record.url, record.waited_on.as_ref(), by)?;
-        self.still_shows(&record.final_url, record.shown.as_ref(), by)
+        let before = record.shown_before.iter().map(|(url, shown)| (url, shown.as_ref()));
+        let mut all = before.chain([(&record.final_url, record.shown.as_ref())]);
+        all.try_for_each(|(url, shown)| self.still_shows(url, shown, by))
     }
 
     fn still_shows(&self, url: &str, shown: Option<&Shown>, by: &Authentication) -> Result<(), FetchError> {

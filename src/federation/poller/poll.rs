@@ -65,7 +65,7 @@ impl Poller {
             Err(error) => Err(error),
         };
         if matches!(outcome, Ok(PollOutcome::Accepted)) {
-            self.patience.changed();
+            self.patience.disturbed();
         }
         self.settle(outcome).await;
     }

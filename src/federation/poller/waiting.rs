@@ -10,24 +10,26 @@ use tokio::time::Instant;
 
 use crate::federation::endpoint_client::{Body, FetchError, FetchRecord, Proof, Request, Wait, Waited};
 use crate::federation::outcome::{PollError, PollOutcome};
+use crate::federation::patience::PAUSE;
 use crate::federation::places::Place;
+use crate::federation::schedule::Reason;
 use crate::verify::presented::Then;
 
-use super::Poller;
 use super::poll::{EntityTag, NEXT_URL_UNTIL};
+use super::{Poller, spread};
 
 /// A request that waits. Dropped, its connection ends, and whatever it would have been answered counts for nothing.
 pub(super) struct Waiting {
-    answer: JoinSet<Fetched>,
-    etag: EntityTag,
-    asked: Duration,
+    pub(super) answer: JoinSet<Fetched>,
+    pub(super) etag: EntityTag,
+    pub(super) asked: Duration,
 }
 
 /// What came of it.
 pub(super) struct Ended {
-    fetched: Fetched,
-    etag: EntityTag,
-    asked: Duration,
+    pub(super) fetched: Fetched,
+    pub(super) etag: EntityTag,
+    pub(super) asked: Duration,
 }
 
 type Fetched = (FetchRecord, Result<Body, FetchError>);
@@ -100,22 +102,26 @@ impl Poller {
     /// before there is an entity tag to ask about, it is polled once more.
     pub(super) fn next_wait(&self) -> Option<Duration> {
         let has_etag = self.etags.contains_key(&self.first_url().to_string());
+        let failures = self.known.progress.failures;
+        // A restart ends all waits: without this, all who wait would notice it, and be blind until their next polls.
+        let may_restart = failures == 1 && self.patience.waits();
         let goes_on = match self.patience.waits() {
-            true => has_etag || self.is_new,
+            true => has_etag || self.is_new || may_restart,
             // At a start, all at once would ask once more.
             false => has_etag && self.polls > 1,
         };
-        let is_well = self.known.progress.failures == 0 && self.known.accepted.memory.emptied.is_none();
-        self.patience.pause(self.interval()).filter(|_| goes_on && is_well && self.may_wait())
+        let is_well = (failures == 0 || may_restart) && self.known.accepted.memory.emptied.is_none();
+        let pause = self.patience.pause(self.interval()).filter(|_| goes_on && is_well && self.may_wait())?;
+        Some(if may_restart { pause.max(RESTART).min(self.interval()) } else { pause })
     }
 
-    /// Judges what was waited for, if the endpoint is still who it was. A wait that ended without an answer of use is no
-    /// failure, and followed by a plain poll, which may be one.
-    pub(super) async fn conclude(&mut self, ended: Ended) {
+    /// Judges what was waited for, if the endpoint is still who it was; says when the next turn is. A wait that ended
+    /// without an answer of use is no failure, and followed by a plain poll, which may be one.
+    pub(super) async fn conclude(&mut self, ended: Ended) -> Instant {
         let Ended { fetched: (record, body), etag, asked } = ended;
         let proof = match self.proof() {
             Ok(proof) => proof,
-            Err(error) => return self.settle(Err(error)).await,
+            Err(error) => return self.settle_and_plan(Err(error)).await,
         };
         let error = match body {
             Ok(body) => match self.still_proven(&record, &proof) {
@@ -124,17 +130,19 @@ impl Poller {
             },
             Err(error) => match record.cut_off(&error) {
                 Some(held) => {
-                    self.patience.cut_off(held);
+                    self.patience.cut_off(asked, held);
                     FetchError::WaitCutOff { held, reason: Box::new(error) }
                 }
                 None => {
+                    self.patience.disturbed();
                     let outcome = self.heed(&record, Err(error.into())).await;
                     return self.go_on(&proof, outcome).await;
                 }
             },
         };
         self.told(&record, &Err(error.into()));
-        self.poll().await;
+        // Whatever ended this wait may have ended very many, which then take places among the polls as at any turn.
+        self.expect(spread(PAUSE), Reason::Waiting)
     }
 
     fn still_proven(&self, record: &FetchRecord, proof: &Proof) -> Result<(), FetchError> {
@@ -144,21 +152,28 @@ impl Poller {
         }
     }
 
-    async fn heed_waited(&mut self, record: &FetchRecord, body: Body, etag: EntityTag, asked: Duration) {
+    async fn heed_waited(&mut self, record: &FetchRecord, body: Body, etag: EntityTag, asked: Duration) -> Instant {
         let brought = matches!(body, Body::Document { .. });
         let waited = record.waited.unwrap_or(NOT_WAITED);
         self.patience.answered(asked, &waited, brought);
         let answer = self.read(body, Some(etag));
         let outcome = self.heed(record, answer).await;
-        self.settle(outcome).await;
+        self.settle_and_plan(outcome).await
     }
 
     /// The first URL failed as it can in any poll, so the others are asked.
-    async fn go_on(&mut self, proof: &Proof, outcome: Result<PollOutcome, PollError>) {
+    async fn go_on(&mut self, proof: &Proof, outcome: Result<PollOutcome, PollError>) -> Instant {
         let outcome = self.ask_others(proof, outcome, Instant::now() + NEXT_URL_UNTIL).await;
+        self.settle_and_plan(outcome).await
+    }
+
+    async fn settle_and_plan(&mut self, outcome: Result<PollOutcome, PollError>) -> Instant {
         self.settle(outcome).await;
+        self.plan()
     }
 }
 
+/// Time that an endpoint may need to be there again.
+const RESTART: Duration = Duration::from_secs(5);
 /// Of an answer without a handshake before it, which there is none.
 const NOT_WAITED: Waited = Waited { held: Duration::ZERO, is_applied: false, granted: None };

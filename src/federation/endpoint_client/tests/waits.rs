@@ -155,6 +155,25 @@ async fn fec_16_whoever_redirects_after_a_wait_must_still_prove_who_it_is() {
     assert!(matches!(error, FetchError::CertificateOutlived { rejection: "expired", .. }), "{error}");
 }
 
+#[tokio::test]
+async fn fec_16_so_must_everybody_on_the_way_to_the_answer() {
+    let ca = Ca::web("root");
+    let leaf = Leaf { hosts: vec!["localhost".into()], not_after: IN_A_WHILE, ..Leaf::default() };
+    let (first, last) = (Peer::start(&ca.server("localhost")).await, Peer::start(&ca.server("localhost")).await);
+    let between = Peer::start(&ca.issue(leaf)).await;
+    first.answer(Answer::redirect(302, &between.url("localhost", "/")));
+    between.answer(Answer::redirect(302, &last.url("localhost", "/")));
+    last.answer(Answer::nothing_new());
+    let mut fetch = Fetch::web(&first, &ca);
+    let (record, body, _) = fetch.wait(9).await;
+    assert_eq!((body, record.visited.len()), (Ok(Body::NotModified), 3));
+    let by = Authentication::Web(roots(&[&ca]));
+    assert_eq!(fetch.client.still_proven(&record, &by), Ok(()));
+    fetch.client.clock = Arc::new(At(IN_A_WHILE + 1));
+    let error = fetch.client.still_proven(&record, &by).unwrap_err();
+    assert!(matches!(error, FetchError::CertificateOutlived { rejection: "expired", .. }), "{error}");
+}
+
 #[derive(Debug)]
 struct At(u64);
 
