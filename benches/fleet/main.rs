@@ -1,8 +1,8 @@
 //! How one service fares with very many relationships.
 //!
-//! `cargo bench --bench fleet -- [--stalled] [--steady SECONDS] N…` starts the real binary with N relationships to
+//! `cargo bench --bench fleet -- [--stalled] [--wait] [--steady SECONDS] N…` starts the real binary with N relationships to
 //! endpoints that this process serves with real TLS, and prints a row per N; see `docs/performance.md`. `--stalled` lets
-//! one endpoint in a hundred never answer.
+//! one endpoint in a hundred never answer, `--wait` lets all of them wait when they are asked to.
 
 mod domain;
 mod peers;
@@ -32,16 +32,18 @@ async fn main() -> Result<()> {
 struct Asked {
     fleets: Vec<usize>,
     stalled: bool,
+    wait: bool,
     steady: Duration,
 }
 
 impl Asked {
     fn from_command_line() -> Result<Self> {
-        let mut asked = Self { fleets: Vec::new(), stalled: false, steady: HINT };
+        let mut asked = Self { fleets: Vec::new(), stalled: false, wait: false, steady: HINT };
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--stalled" => asked.stalled = true,
+                "--wait" => asked.wait = true,
                 "--steady" => asked.steady = Duration::from_secs(words.next().ok_or("--steady SECONDS")?.parse()?),
                 number => asked.fleets.push(number.parse()?),
             }
@@ -56,7 +58,7 @@ impl Asked {
 /// One row.
 async fn measure(n: usize, asked: &Asked) -> Result<String> {
     let domains: Vec<Domain> = (0..n).map(Domain::new).collect();
-    let peers = Peers::start(&domains, asked.stalled)?;
+    let peers = Peers::start(&domains, asked.stalled, asked.wait)?;
     let began = Instant::now();
     let service = Service::start(n, &peers)?;
     let current = n - peers.stalled();
@@ -68,6 +70,7 @@ async fn measure(n: usize, asked: &Asked) -> Result<String> {
     let steady = (service.cpu() - cpu).div_f64(at.elapsed().as_secs_f64());
     let lateness = service.lateness().await?.since(&lateness);
     service.until_current(current, Duration::from_secs(5)).await?;
+    let files = service.open_files()?;
 
     let calm = service.verdicts_per_second(&domains, 0).await?;
     let unchanged = refreshes(&service, &domains, 1, steady).await?;
@@ -78,7 +81,7 @@ async fn measure(n: usize, asked: &Asked) -> Result<String> {
         service.verdicts_per_second(&domains, 1)
     )?;
     let row = format!(
-        "{n:>6} {:>8.1} {:>8.1} {:>8.2} {:>7.1} {:>9} {:>9} {:>9.2} {:>9.2} {:>8.0} {:>9.0} {:>9.0}",
+        "{n:>6} {:>8.1} {:>8.1} {:>8.2} {:>7.1} {:>9} {:>9} {:>9.2} {:>9.2} {:>8.0} {:>9.0} {:>9.0} {files:>6}",
         start.as_secs_f64(),
         start_cpu.as_secs_f64(),
         steady.as_secs_f64() * 100.0,
@@ -107,8 +110,7 @@ async fn refreshes(service: &Service, domains: &[Domain], from: usize, steady: D
     Ok((service.cpu() - before).saturating_sub(schedule) / u32::try_from(some.len())?)
 }
 
-const HEAD: &str =
-    "     N  start s  its CPU  steady%  RSS MB   p50 late  p99 late  same ms   new ms  swap us  verdict/s  and busy";
+const HEAD: &str = "     N  start s  its CPU  steady%  RSS MB   p50 late  p99 late  same ms   new ms  swap us  verdict/s  and busy  files";
 /// The refresh hint of every bundle; the steady time is as long.
 const HINT: Duration = Duration::from_secs(300);
 const LONGEST_START: Duration = Duration::from_secs(300);

@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use actix_web::http::header::{ETAG, IF_NONE_MATCH};
 use actix_web::web::{Bytes, Data, Path};
@@ -26,6 +27,7 @@ pub(crate) struct Peers {
 struct Documents {
     all: Vec<RwLock<Document>>,
     stall: bool,
+    wait: bool,
 }
 
 struct Document {
@@ -34,7 +36,7 @@ struct Document {
 }
 
 impl Peers {
-    pub(crate) fn start(domains: &[Domain], stall: bool) -> Result<Self> {
+    pub(crate) fn start(domains: &[Domain], stall: bool, wait: bool) -> Result<Self> {
         let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
         let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der())?;
         let mut tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -43,10 +45,10 @@ impl Peers {
             .with_single_cert(vec![certified.cert.der().clone()], key)?;
         tls.send_tls13_tickets = 0;
         let first = |domain: &Domain| RwLock::new(Document { bytes: domain.document(false).into(), etag: "\"1\"" });
-        let documents = Data::new(Documents { all: domains.iter().map(first).collect(), stall });
+        let documents = Data::new(Documents { all: domains.iter().map(first).collect(), stall, wait });
         let served = documents.clone();
         let app = move || App::new().app_data(served.clone()).route("/{number}", web::get().to(answer));
-        let server = HttpServer::new(app).workers(1).backlog(8192).max_connection_rate(8192);
+        let server = HttpServer::new(app).workers(1).backlog(8192).max_connection_rate(8192).tcp_nodelay(true);
         let server = server.bind_rustls_0_23("127.0.0.1:0", tls)?;
         let address = server.addrs()[0];
         actix_web::rt::spawn(server.run());
@@ -69,10 +71,20 @@ async fn answer(number: Path<usize>, request: HttpRequest, documents: Data<Docum
     if documents.stall && number.is_multiple_of(STALLED) {
         pending::<()>().await;
     }
-    let document = documents.all[*number].read().expect("nobody panics");
-    if request.headers().get(IF_NONE_MATCH).is_some_and(|tag| tag == document.etag) {
-        return HttpResponse::NotModified().finish();
+    let is_known = || {
+        let document = documents.all[*number].read().expect("nobody panics");
+        request.headers().get(IF_NONE_MATCH).is_some_and(|tag| tag == document.etag)
+    };
+    let mut answer = HttpResponse::NotModified();
+    if let Some(wait) = request.headers().get("prefer").filter(|_| documents.wait && is_known()) {
+        let seconds = wait.to_str().ok().and_then(|wait| wait.strip_prefix("wait=")?.parse().ok());
+        tokio::time::sleep(Duration::from_secs(seconds.unwrap_or_default())).await;
+        answer.insert_header(("preference-applied", wait));
     }
+    if is_known() {
+        return answer.finish();
+    }
+    let document = documents.all[*number].read().expect("nobody panics");
     HttpResponse::Ok().insert_header((ETAG, document.etag)).body(document.bytes.clone())
 }
 

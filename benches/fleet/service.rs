@@ -97,6 +97,11 @@ impl Service {
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1000.0)
     }
 
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        let pid = self.process.id().ok_or("the service has ended")?;
+        Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+    }
+
     fn proc(&self, file: &str) -> Result<String> {
         let pid = self.process.id().ok_or("the service has ended")?;
         Ok(fs::read_to_string(format!("/proc/{pid}/{file}"))?)

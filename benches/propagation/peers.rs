@@ -60,7 +60,7 @@ impl Peers {
         let all = Data::new((0..count).map(peer).collect::<Vec<_>>());
         let served = all.clone();
         let app = move || App::new().app_data(served.clone()).route("/{number}", web::get().to(answer));
-        let server = HttpServer::new(app).workers(1).bind_rustls_0_23("127.0.0.1:0", tls)?;
+        let server = HttpServer::new(app).workers(1).tcp_nodelay(true).bind_rustls_0_23("127.0.0.1:0", tls)?;
         let address = server.addrs()[0];
         actix_web::rt::spawn(server.run());
         Ok(Self { address, root: root.pem(), all })
