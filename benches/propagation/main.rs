@@ -39,6 +39,10 @@ async fn main() -> Result<()> {
     let mut service = JoinSet::new();
     service.spawn(app.run(stop.clone().cancelled_owned()));
 
+    // SDS refuses names that nobody knows yet.
+    while trust.load().trust_domains().count() < PEERS {
+        tokio::time::sleep(LOOK).await;
+    }
     let mut listening = JoinSet::new();
     let names = (0..PEERS).map(|number| format!("spiffe://{}", Peers::name(number))).collect();
     let consumers = Consumers::connect(&folder.path().join("grpc.sock"), names, &mut listening).await?;
@@ -53,6 +57,7 @@ async fn main() -> Result<()> {
             times.iter_mut().zip(rotation).for_each(|(times, time)| times.push(time));
         }
     }
+    listening.shutdown().await;
     stop.cancel();
     while service.join_next().await.is_some() {}
     for (name, times) in ["verifier", "SDS", "Workload API"].into_iter().zip(times) {
@@ -90,12 +95,12 @@ async fn measure(
         let hears = |(mut heard, before): (watch::Receiver<Held>, Option<Vec<u8>>)| {
             let id = &id;
             async move {
-                drop(heard.wait_for(|held| held.get(id) != before.as_ref()).await);
-                began.elapsed()
+                heard.wait_for(|held| held.get(id) != before.as_ref()).await.map_err(|_| "nobody listens any more")?;
+                Result::Ok(began.elapsed())
             }
         };
         let (verifier, sds, workload) = tokio::join!(verifier, hears(sds), hears(workload));
-        times.push([verifier, sds, workload]);
+        times.push([verifier, sds?, workload?]);
     }
     Ok(times)
 }
