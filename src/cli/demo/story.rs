@@ -110,7 +110,7 @@ impl Stage {
             format!("{}, {}", keys(&fetched), name_of(&state)),
         );
         let fetched = b.has(&self.a.name, "bank B's first fetch", |_| true).await?;
-        let state = b.federation.relationship(&self.a.name)?.state;
+        let state = b.federation.refresh(&self.a.name).await?.state;
         narrator.verdict(
             "bank B fetched bank A's bundle (https_web)",
             state == RelationshipState::Current,
