@@ -13,14 +13,14 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Server;
 use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::web::{self, Data};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{App, HttpMessage as _, HttpRequest, HttpResponse, HttpServer};
+use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -30,7 +30,8 @@ use crate::verify::authorizer::Authorizer;
 
 use self::check::{Checker, Refusal, Refused};
 use self::log_budget::LogBudget;
-use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, last_answer, serve_until};
+use super::connections::serve;
+use super::listener::{DRAIN_SECONDS, ListenerLimits, last_answer, serve_until};
 use super::metrics::Metrics;
 use super::pool::{NotDone, Pool};
 use super::problem::{opaque, request_id};
@@ -64,31 +65,36 @@ pub(crate) async fn serve_authorization(listener: AuthorizationListener, stop: C
 }
 
 fn server(service: Data<Service>, transport: &Transport, stop: &CancellationToken) -> io::Result<Server> {
-    let (limits, stop) = (ListenerLimits::default(), Data::new(stop.clone()));
-    let app = move || App::new().app_data(service.clone()).app_data(stop.clone()).default_service(web::to(answer));
-    let server = HttpServer::new(app)
-        .disable_signals()
-        .shutdown_timeout(DRAIN_SECONDS)
-        .workers(limits.workers)
-        .worker_max_blocking_threads(VERIFYING)
-        .max_connections(CONNECTIONS.div_ceil(limits.workers))
-        .max_connection_rate(HANDSHAKES)
-        .tls_handshake_timeout(limits.handshake_timeout)
-        .client_request_timeout(limits.header_timeout)
-        .keep_alive(KEEP_ALIVE)
-        .on_connect(|connection, data| {
-            if let Some(stream) = connection.downcast_ref::<UnixStream>() {
-                data.insert(Peer::of(stream));
-            }
-            if let Some(stream) = connection.downcast_ref::<TlsStream<TcpStream>>() {
-                data.insert(Proxy(stream.get_ref().1.peer_certificates().unwrap_or_default().into()));
-            }
-        });
-    let server = match transport {
-        Transport::Unix(socket) => server.listen_uds(socket.listener()?)?,
-        Transport::MutualTls(listener, tls, _) => server.listen_rustls_0_23(listener.try_clone()?, (**tls).clone())?,
+    let limits = ListenerLimits {
+        blocking_threads: VERIFYING,
+        head_timeout: KEEP_ALIVE,
+        head: HEAD,
+        streams: STREAMS,
+        ..ListenerLimits::default().sharing(CONNECTIONS)
     };
-    Ok(server.run())
+    let stopping = Data::new(stop.clone());
+    let application = move |application: &mut ServiceConfig| {
+        application.app_data(service.clone()).app_data(stopping.clone()).default_service(web::to(answer));
+    };
+    match transport {
+        Transport::Unix(socket) => {
+            let server = HttpServer::new(move || App::new().configure(application.clone()))
+                .disable_signals()
+                .shutdown_timeout(DRAIN_SECONDS)
+                .workers(limits.workers)
+                .worker_max_blocking_threads(limits.blocking_threads)
+                .max_connections(limits.connections)
+                .client_request_timeout(HEAD_TIMEOUT)
+                .keep_alive(limits.head_timeout)
+                .on_connect(|connection, data| {
+                    connection.downcast_ref().map(|stream| data.insert(Peer::of(stream)));
+                });
+            Ok(server.listen_uds(socket.listener()?)?.run())
+        }
+        Transport::MutualTls(listener, tls, _) => {
+            serve(listener.try_clone()?, Some((**tls).clone()), limits, stop, application, Proxy::of)
+        }
+    }
 }
 
 /// Who is at the other end of a Unix socket.
@@ -101,7 +107,14 @@ impl Peer {
 }
 
 /// What a proxy showed at its handshake.
+#[derive(Clone, Default)]
 struct Proxy(Arc<[CertificateDer<'static>]>);
+
+impl Proxy {
+    fn of(session: Option<&ServerConnection>) -> Self {
+        Self(session.and_then(|session| session.peer_certificates()).unwrap_or_default().into())
+    }
+}
 
 struct Service {
     /// Without a slash at its end.
@@ -128,7 +141,7 @@ impl Service {
     async fn judge(&self, request: &HttpRequest) -> Result<SpiffeId, Refused> {
         let lines: Vec<HeaderValue> = request.headers().get_all(FORWARDED).cloned().collect();
         let (checker, proxies) = (self.checker.clone(), self.proxies.clone());
-        let proxy = request.conn_data::<Proxy>().map(|Proxy(shown)| shown.clone()).unwrap_or_default();
+        let Proxy(proxy) = request.extensions().get::<Proxy>().cloned().unwrap_or_default();
         let judge = move || {
             proxies.map_or(Ok(()), |proxies| checker.admit(&proxy, &proxies))?;
             checker.judge(&lines)
@@ -203,6 +216,15 @@ const CONNECTIONS: usize = 1024;
 
 /// Longer than proxies keep a connection, so that none sends a request while we close.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+/// Time for the head of the first request over a Unix socket.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of a request's head by TLS: it carries the chain of a client.
+const HEAD: usize = 128 << 10;
+
+/// Clients that one connection of a proxy may ask about at a time.
+const STREAMS: u32 = 256;
 
 /// Threads of each worker that verify: one may be held up by a chain made to be dear.
 const VERIFYING: usize = 2;

@@ -6,12 +6,10 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::http::Method;
 use actix_web::http::header::{self, ContentType};
-use actix_web::web::{self, Data};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
-use tokio::net::TcpStream;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -26,8 +24,9 @@ use crate::spiffe::document::render::{WitAuthorities, render};
 use crate::spiffe::trust_domain::TrustDomain;
 
 use super::conditional::{NO_CACHE, Representation};
-use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, last_answer, serve_until};
-use super::waits::{Line, WaitLimits, Waits};
+use super::connections::serve;
+use super::listener::{ListenerLimits, last_answer, serve_until};
+use super::waits::{WaitLimits, Waits};
 
 /// A listener for bundles that is bound and not yet served.
 pub(crate) struct DistributionListener {
@@ -46,30 +45,13 @@ pub(crate) async fn serve_distribution(distribution: DistributionListener, stop:
     let waits = Waits::new(WAITS, stop.clone());
     let served = Served { documents: documents.subscribe(), progress: progress.clone(), waits, stop: stop.clone() };
     let served = Data::new(served);
-    let limits = ListenerLimits::default();
-    let server = HttpServer::new(move || App::new().app_data(served.clone()).default_service(web::to(answer)))
-        .disable_signals()
-        .shutdown_timeout(DRAIN_SECONDS)
-        .workers(limits.workers)
-        .max_connections(CONNECTIONS.div_ceil(limits.workers))
-        .max_connection_rate(HANDSHAKES)
-        .tls_handshake_timeout(limits.handshake_timeout)
-        .client_request_timeout(limits.header_timeout)
-        .keep_alive(limits.keep_alive)
-        // Whoever hangs up waits no longer.
-        .h1_allow_half_closed(false)
-        .on_connect(|stream, connection| {
-            if let Some(line) = stream.downcast_ref::<TlsStream<TcpStream>>().and_then(Line::of) {
-                connection.insert(line);
-            }
-        });
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
-        None => server.listen(listener)?,
+    let application = move |application: &mut ServiceConfig| {
+        application.app_data(served.clone()).default_service(web::to(answer));
     };
+    let server = serve(listener, tls, ListenerLimits::default().sharing(CONNECTIONS), &stop, application, |_| ())?;
     let rendered = |view: &View, before: &Arc<Documents>| Arc::new(Documents::of(view, Some(before)));
     let keep = keep_serving(views, documents, progress, rendered, stop.clone());
-    tokio::join!(serve_until(stop, server.run()), keep).0
+    tokio::join!(serve_until(stop, server), keep).0
 }
 
 struct Served {

@@ -2,29 +2,28 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{Shutdown, TcpListener};
+use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::http::Method;
 use actix_web::http::header::{self, ContentType, HeaderValue};
-use actix_web::web;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
-use socket2::SockRef;
-use tokio::net::TcpStream;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use rustls::ServerConnection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::federation::fetchers::Fetchers;
 use crate::federation::published_bundle::PublishedBundle;
 
-use super::challenges::ACME_TLS;
 use super::conditional::{NO_CACHE, Representation};
-use super::listener::{DRAIN_SECONDS, HANDSHAKES, ListenerLimits, last_answer, serve_until};
-use super::metrics::Metrics;
+use super::connections::serve;
+use super::listener::{ListenerLimits, last_answer, serve_until};
+use super::metrics::{Counted, Metrics};
 use super::oidc::Oidc;
-use super::waits::{Line, WaitLimits, Waits};
+use super::waits::{WaitLimits, Waits};
 
 /// A bundle endpoint that is bound and not yet served.
 pub(crate) struct EndpointListener {
@@ -57,36 +56,19 @@ pub(crate) async fn serve_endpoint(
     let connections = metrics.clone();
     let waits = Waits::new(waits, stop.clone());
     let served = web::Data::new(Served { profile, path, bundle, oidc, fetchers, metrics, waits, stop: stop.clone() });
-    let server = HttpServer::new(move || App::new().app_data(served.clone()).default_service(web::to(answer)))
-        .disable_signals()
-        .shutdown_timeout(DRAIN_SECONDS)
-        .workers(limits.workers)
-        .max_connections(limits.connections)
-        .max_connection_rate(HANDSHAKES)
-        .tls_handshake_timeout(limits.handshake_timeout)
-        .client_request_timeout(limits.header_timeout)
-        .keep_alive(limits.keep_alive)
-        // Whoever hangs up waits no longer.
-        .h1_allow_half_closed(false)
-        .on_connect(move |stream, connection| {
-            connection.insert(connections.open_connection(profile));
-            connection.insert(LastNoted::default());
-            if let Some(stream) = stream.downcast_ref::<TlsStream<TcpStream>>() {
-                end_if_validation(stream);
-                Line::of(stream).map(|line| connection.insert(line));
-            }
-        })
-        .listen_rustls_0_23(listener, tls)?;
-    serve_until(stop, server.run()).await
+    let application = move |application: &mut ServiceConfig| {
+        application.app_data(served.clone()).default_service(web::to(answer));
+    };
+    let connected = move |_: Option<&ServerConnection>| {
+        Rc::new(Connection { _open: connections.open_connection(profile), noted: LastNoted::default() })
+    };
+    let server = serve(listener, Some(tls), limits, &stop, application, connected)?;
+    serve_until(stop, server).await
 }
 
-/// A validation ends with its handshake; nothing is ever asked over it (RFC 8737 §3).
-fn end_if_validation(stream: &TlsStream<TcpStream>) {
-    let (tcp, tls) = stream.get_ref();
-    if tls.alpn_protocol() == Some(ACME_TLS) {
-        // What went wrong means that the connection has ended already.
-        drop(SockRef::from(tcp).shutdown(Shutdown::Both));
-    }
+struct Connection {
+    _open: Counted,
+    noted: LastNoted,
 }
 
 struct Served {
@@ -147,12 +129,12 @@ impl Served {
 impl Served {
     /// Remembers who has this document now. A `HEAD` brings none, and whoever has any document need not have this one.
     fn note(&self, request: &HttpRequest, sequence: u64) {
-        let (last, now) = (request.conn_data::<LastNoted>(), Instant::now());
-        let Some(last) = last.filter(|last| last.is_due(sequence, now)) else { return };
+        let (connection, now) = (request.extensions().get::<Rc<Connection>>().cloned(), Instant::now());
+        let Some(connection) = connection.filter(|it| it.noted.is_due(sequence, now)) else { return };
         let header = |name| request.headers().get(name).map(HeaderValue::as_bytes);
         let brings_it = request.method() == Method::GET && header(header::IF_NONE_MATCH) != Some(b"*");
         if let Some(peer) = request.peer_addr().filter(|_| brings_it) {
-            last.0.set(Some((sequence, now)));
+            connection.noted.0.set(Some((sequence, now)));
             self.fetchers.note(peer.ip(), header(header::USER_AGENT), sequence);
         }
     }

@@ -15,34 +15,50 @@ use tokio_util::sync::CancellationToken;
 
 /// What the clients of a public listener may take (FES-16).
 ///
-/// Not ours to set: an HTTP/1.1 head has at most 128 KiB and 96 fields, beyond which the answer is 431.
+/// Not ours to set: an HTTP/1.1 head has at most 100 fields, beyond which the answer is 431.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListenerLimits {
     /// Threads that serve, at least 1; by default one per core, 4 at most.
     pub(crate) workers: usize,
+    /// Threads of each worker for what takes its time, at least 1.
+    pub(crate) blocking_threads: usize,
     /// Connections that may wait to be accepted; the system has a ceiling of its own.
     pub(crate) backlog: i32,
     /// Open connections per worker, in their handshake or after it; more wait in the backlog.
     pub(crate) connections: usize,
     /// Time for a TLS handshake.
     pub(crate) handshake_timeout: Duration,
-    /// Time from the end of the handshake to the end of the request's header, or of the HTTP/2 preface.
-    pub(crate) header_timeout: Duration,
-    /// Time an idle connection is kept for the next request.
-    pub(crate) keep_alive: Duration,
+    /// Time from the end of the handshake, or of the answer before, to the end of a request's head.
+    pub(crate) head_timeout: Duration,
+    /// Bytes of a request's head, at least 8 KiB; beyond them the answer is 431.
+    pub(crate) head: usize,
+    /// Requests that one connection may have at a time by HTTP/2.
+    pub(crate) streams: u32,
+    /// Time for what is still to be sent over a connection that takes no more requests.
+    pub(crate) answer_timeout: Duration,
     /// Time a reader may leave sent bytes unacknowledged, or its window shut, before it is cut off. Linux only.
     pub(crate) stall_timeout: Duration,
+}
+
+impl ListenerLimits {
+    /// So many connections, all workers together.
+    pub(crate) fn sharing(self, connections: usize) -> Self {
+        Self { connections: connections.div_ceil(self.workers), ..self }
+    }
 }
 
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             workers: available_parallelism().map_or(1, NonZero::get).min(MAX_WORKERS),
+            blocking_threads: 1,
             backlog: 1024,
             connections: 10_000,
             handshake_timeout: Duration::from_secs(5),
-            header_timeout: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(5),
+            head: 16 << 10,
+            streams: 16,
+            answer_timeout: Duration::from_secs(300),
             stall_timeout: Duration::from_secs(20),
         }
     }
@@ -92,17 +108,13 @@ pub(super) fn last_answer(response: &mut HttpResponse, stop: &CancellationToken)
 }
 
 /// Time in which clients that are asking learn that they are to come back over another connection.
-const LAST_CALL: Duration = Duration::from_millis(500);
+pub(super) const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// After so much silence the system asks whether a client is still there; the stall timeout ends the question.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// One core answers some thousand handshakes a second: more threads would wait on each other.
 const MAX_WORKERS: usize = 4;
-
-/// TLS handshakes at a time per worker: no limit beyond that of connections. With a lower one, fewer clients that say
-/// nothing would hold up all others.
-pub(super) const HANDSHAKES: usize = 65_536;
 
 /// Whole seconds that requests in flight have when the service stops.
 pub(super) const DRAIN_SECONDS: u64 = 4;

@@ -5,6 +5,7 @@ pub(crate) mod authorization;
 pub(crate) mod bundles;
 pub(crate) mod challenges;
 mod conditional;
+mod connections;
 pub(crate) mod distribution;
 pub(crate) mod endpoint;
 #[cfg(test)]

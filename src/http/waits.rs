@@ -1,21 +1,14 @@
 //! Requests that wait until there is something new (RFC 7240 §4.3), and how many may.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::pending;
-use std::io;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
-use socket2::SockRef;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +65,7 @@ impl Waits {
         if at_once.status() != StatusCode::NOT_MODIFIED {
             return at_once;
         }
-        let Some((wait, _place, _line)) = self.admit(request) else { return at_once };
+        let Some((wait, _place)) = self.admit(request) else { return at_once };
         drop(at_once);
         let _counted = counted();
         let mut values = values.clone();
@@ -91,7 +84,6 @@ impl Waits {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.stop.cancelled() => {}
-                () = gone(request) => {}
             }
         };
         let news = tokio::select! {
@@ -106,7 +98,7 @@ impl Waits {
     }
 
     /// For how long this request may wait, with a place to do so.
-    fn admit(&self, request: &HttpRequest) -> Option<(Duration, Place, Option<Occupied>)> {
+    fn admit(&self, request: &HttpRequest) -> Option<(Duration, Place)> {
         let fields = request.headers().get_all(PREFER).map(HeaderValue::as_bytes);
         let wait = preference::wanted(fields)?.min(self.limits.longest);
         // Whoever has any document waits for no other one.
@@ -114,12 +106,7 @@ impl Waits {
         if wait.is_zero() || has_any || request.method() != Method::GET {
             return None;
         }
-        let line = match request.conn_data::<Line>() {
-            Some(line) => Some(line.occupy()?),
-            None => None,
-        };
-        let place = self.place(network(request.peer_addr()?.ip().to_canonical()))?;
-        Some((wait, place, line))
+        Some((wait, self.place(network(request.peer_addr()?.ip().to_canonical()))?))
     }
 
     fn place(&self, of: IpAddr) -> Option<Place> {
@@ -148,49 +135,6 @@ impl Drop for Place {
             Some(theirs) if *theirs > 1 => *theirs -= 1,
             _ => _ = waiting.of.remove(&self.of),
         }
-    }
-}
-
-/// The connection of a client that speaks HTTP/2: there, the server lets a request go on whose client has gone, so
-/// whoever waits must look. One request of a connection at a time does.
-pub(super) struct Line {
-    stream: TcpStream,
-    occupied: Rc<Cell<bool>>,
-}
-
-struct Occupied(Rc<Cell<bool>>);
-
-impl Line {
-    /// A second descriptor of the same connection; `None` with HTTP/1.1, and if there are no more.
-    pub(super) fn of(stream: &TlsStream<TcpStream>) -> Option<Self> {
-        let (tcp, tls) = stream.get_ref();
-        if tls.alpn_protocol() != Some(b"h2") {
-            return None;
-        }
-        let stream = TcpStream::from_std(SockRef::from(tcp).try_clone().ok()?.into()).ok()?;
-        Some(Self { stream, occupied: Rc::default() })
-    }
-
-    fn occupy(&self) -> Option<Occupied> {
-        (!self.occupied.replace(true)).then(|| Occupied(self.occupied.clone()))
-    }
-}
-
-impl Drop for Occupied {
-    fn drop(&mut self) {
-        self.0.set(false);
-    }
-}
-
-/// Waits until a client that speaks HTTP/2 has gone. With HTTP/1.1 the server lets go of its request by itself.
-async fn gone(request: &HttpRequest) {
-    let Some(Line { stream, .. }) = request.conn_data() else { return pending().await };
-    while let Ok(ready) = stream.ready(Interest::READABLE).await {
-        if ready.is_read_closed() {
-            return;
-        }
-        // What it sends is for the server to read; this look at it has seen enough.
-        drop(stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into())));
     }
 }
 

@@ -14,16 +14,11 @@ pub(super) fn allow_open_files(config: &Config) {
     let raised = Rlimit { current: limit.maximum, ..limit };
     let allowed = setrlimit(Resource::Nofile, raised).map_or(limit.current, |()| limit.maximum);
     let endpoints = config.endpoints.iter().map(|endpoint| endpoint.max_connections);
-    let connections = endpoints.chain(of_outputs(&config.outputs)).map(with_second);
+    let connections = endpoints.chain(of_outputs(&config.outputs));
     let waits = config.relationships.iter().filter(|relationship| relationship.wait).count().min(WAITING);
     if let Some(needed) = shortage(connections.chain([waits]), allowed) {
         warn!(code = "few-open-files", allowed, needed, "connections of clients could use up all open files");
     }
-}
-
-/// A connection that speaks HTTP/2 has a second descriptor.
-fn with_second(connections: usize) -> usize {
-    connections.saturating_mul(2)
 }
 
 fn of_outputs(outputs: &OutputsConfig) -> Option<usize> {
@@ -64,6 +59,6 @@ mod tests {
         let http =
             HttpOutputConfig { listen: "127.0.0.1:0".parse().unwrap(), keys: None, selection: Selection::default() };
         let outputs = OutputsConfig { http: Some(http), ..OutputsConfig::default() };
-        assert_eq!(of_outputs(&outputs).map(with_second), Some(4_096));
+        assert_eq!(of_outputs(&outputs), Some(2_048));
     }
 }

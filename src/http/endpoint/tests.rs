@@ -1,8 +1,10 @@
+mod http2;
 mod waits;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::{Client, Response};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -255,13 +257,13 @@ fn client_hello(version: [u8; 2], suite: [u8; 2]) -> Vec<u8> {
 
 #[tokio::test]
 async fn fes_16_a_slow_header_is_not_waited_for() {
-    let header_timeout = Duration::from_millis(200);
-    let endpoint = Endpoint::limited(DOCUMENT, ListenerLimits { header_timeout, ..Default::default() });
+    let head_timeout = Duration::from_millis(200);
+    let endpoint = Endpoint::limited(DOCUMENT, ListenerLimits { head_timeout, ..Default::default() });
     let mut tls = endpoint.connect().await;
     tls.write_all(b"GET /bundle HTTP/1.1\r\nhost: x\r\n").await.unwrap();
     let mut answer = Vec::new();
     drop(tls.read_to_end(&mut answer).await);
-    assert!(answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(String::from_utf8_lossy(&answer), "");
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ async fn a_wait_ends_with_the_next_bundle() {
 async fn a_wait_outlasts_every_other_limit_and_ends_when_its_time_is_over() {
     // Shorter ones are lost in the clock that the server keeps for them.
     let short = Duration::from_secs(1);
-    let limits = ListenerLimits { keep_alive: short, header_timeout: short, ..ListenerLimits::default() };
+    let limits = ListenerLimits { head_timeout: short, ..ListenerLimits::default() };
     for protocol in PROTOCOLS {
         let endpoint = Endpoint::limited(DOCUMENT, limits);
         let response = wait(&endpoint, protocol, "wait=3").await;
@@ -118,20 +118,44 @@ async fn has_refused(endpoint: &Endpoint) {
 }
 
 #[tokio::test]
-async fn one_connection_waits_once() {
+async fn waits_over_one_connection_count_as_over_many() {
     let endpoint = Endpoint::start(DOCUMENT);
     let client = endpoint.client_that_speaks(&["h2"]);
-    // So that both requests share it.
+    // So that all share it.
     client.get(endpoint.url("/bundle")).send().await.unwrap();
     let request = || client.get(endpoint.url("/bundle")).header("accept-encoding", "identity");
     let wait = || request().header("if-none-match", etag()).header("prefer", "wait=50").send();
     tokio::select! {
         _ = wait() => panic!("answered"),
+        _ = wait() => panic!("answered"),
         () = async {
-            until_waiting(&endpoint, 1).await;
+            until_waiting(&endpoint, 2).await;
             assert_eq!(header(&wait().await.unwrap(), "preference-applied"), None);
         } => {}
     }
+    // The client took both requests back, over a connection that goes on.
+    until_waiting(&endpoint, 0).await;
+    assert_eq!(endpoint.metrics.open_connections("https_web"), 1);
+}
+
+#[tokio::test]
+async fn what_is_sent_behind_a_wait_is_answered_after_it() {
+    let endpoint = Endpoint::start(DOCUMENT);
+    let mut tls = endpoint.connect().await;
+    let wait = format!(
+        "GET /bundle HTTP/1.1\r\nhost: x\r\naccept-encoding: identity\r\nif-none-match: {}\r\nprefer: wait=50\r\n\r\n",
+        etag()
+    );
+    tls.write_all(wait.as_bytes()).await.unwrap();
+    tls.write_all(&b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2_000)).await.unwrap();
+    tls.write_all(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    until_waiting(&endpoint, 1).await;
+    endpoint.bundle.send_replace(Some(published(b"{}")));
+    let mut answers = Vec::new();
+    tls.read_to_end(&mut answers).await.unwrap();
+    let answers = String::from_utf8(answers).unwrap();
+    assert!(answers.starts_with("HTTP/1.1 200 OK"), "{answers:.100}");
+    assert_eq!(answers.matches("HTTP/1.1 404 Not Found").count(), 2_001);
 }
 
 #[tokio::test]
