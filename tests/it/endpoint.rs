@@ -172,6 +172,25 @@ async fn more_connections_than_configured_wait_until_one_ends_fes_16() {
 }
 
 #[tokio::test]
+async fn fes_16_what_is_sent_behind_a_wait_stays_unread_and_keeps_no_processor_busy() {
+    let ca = Ca::of("a.example");
+    let publisher = Publisher::new(&[("ca.pem", &ca.pem())], "");
+    let (service, address) = publisher.start().await;
+    let etag = publishes(address, &[&ca]).await.header("etag").to_owned();
+    let mut connection = Connection::tls(address).await.unwrap();
+    connection.request("GET", "/", &[("If-None-Match", &etag), ("Prefer", "wait=60")]).await.unwrap();
+    let much = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1 << 20);
+    let before = service.processor_time();
+    tokio::select! {
+        taken = connection.write(&much) => panic!("{taken:?}: all of it was taken"),
+        () = tokio::time::sleep(Duration::from_secs(2)) => {}
+    }
+    let spent = service.processor_time() - before;
+    assert!(spent < 20, "{spent} hundredths of a second");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn as_many_keys_as_peers_read_are_published_and_not_one_more() {
     let pem: Vec<_> = (0..257).map(|_| Ca::of("a.example").pem()).collect();
     let publisher = Publisher::new(&[("ca.pem", &pem[..256].concat())], "");

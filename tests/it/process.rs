@@ -237,6 +237,13 @@ impl Service {
         (fs::read_dir(process.join("fd")).unwrap().count(), memory)
     }
 
+    /// Processor time so far, in hundredths of a second.
+    pub(crate) fn processor_time(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/stat", self.child.id().unwrap())).unwrap();
+        let (_, fields) = status.rsplit_once(") ").unwrap();
+        fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
     /// Waits for its end; what it logged until then.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let status = within(self.child.wait()).await.unwrap();
