@@ -1,3 +1,5 @@
+mod waits;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,11 +8,10 @@ use rustls::RootCertStore;
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
 
 use super::two_routes::Served;
 use super::*;
-use crate::federation::endpoint_client::{ClientLimits, FetchError, FetchRecord, Waited};
+use crate::federation::endpoint_client::{ClientLimits, FetchRecord};
 use crate::federation::offered::Offered;
 use crate::federation::outcome::PollError;
 use crate::federation::parameters::Parameters;
@@ -329,58 +330,6 @@ async fn fec_12_the_end_of_the_host_is_the_end_of_polling() {
 async fn a_poller_at_rest_is_small() {
     let size = size_of_val(&Bench::new().await.poller.run(CancellationToken::new()));
     assert!(size <= 4_096, "{size}");
-}
-
-#[tokio::test]
-async fn a_wait_that_was_cut_off_is_followed_by_a_poll_with_a_place_of_its_own() {
-    let mut bench = Bench::new().await;
-    bench.serve(1, 1).await.unwrap();
-    bench.serve(1, 1).await.unwrap();
-    let etag = bench.poller.etags.remove(FIRST).unwrap();
-    let waited = Waited { held: Duration::from_secs(60), is_applied: false, granted: None };
-    let record = FetchRecord { waited: Some(waited), ..record() };
-    let fetched = (record, Err(FetchError::UnexpectedStatus { status: 504 }));
-    let due = bench.poller.conclude(Ended { fetched, etag, asked: Duration::from_secs(300) }).await;
-    assert_eq!((bench.poller.polls, bench.poller.etags.len()), (0, 0), "nobody is asked yet, and then plainly");
-    assert!(due - Instant::now() <= Duration::from_millis(1_500));
-}
-
-#[tokio::test]
-async fn an_endpoint_that_waits_and_failed_once_may_be_restarting() {
-    let mut bench = Bench::new().await;
-    bench.serve(1, 1).await.unwrap();
-    bench.serve(1, 1).await.unwrap();
-    bench.poller.polls = 2;
-    let seconds = Duration::from_secs;
-    let fail = |poller: &mut Poller, failures| Arc::make_mut(&mut poller.known).progress.failures = failures;
-    fail(&mut bench.poller, 1);
-    assert_eq!(bench.poller.next_wait(), None, "nobody knows yet whether it waits");
-    let whole = Waited { held: seconds(10), is_applied: true, granted: None };
-    bench.poller.patience.answered(seconds(10), &whole, false);
-    bench.poller.etags.clear();
-    for (failures, expected) in [(1, Some(5)), (2, None)] {
-        fail(&mut bench.poller, failures);
-        assert_eq!(bench.poller.next_wait(), expected.map(seconds), "{failures}");
-    }
-    (0..4).for_each(|_| bench.poller.patience.disturbed());
-    fail(&mut bench.poller, 1);
-    assert_eq!(bench.poller.next_wait(), Some(seconds(8)), "ever less often, if that goes on");
-}
-
-#[tokio::test]
-async fn rel_06_nobody_is_waited_on_after_the_end_of_the_relationship() {
-    let mut bench = Bench::new().await;
-    bench.serve(1, 1).await.unwrap();
-    bench.serve(1, 1).await.unwrap();
-    let etag = bench.poller.etags.remove(FIRST).unwrap();
-    bench.poller.waiting = Some(Waiting { answer: JoinSet::new(), etag, asked: Duration::from_secs(300) });
-    let order = bench.until(NOW + 9);
-    bench.poller.obey(order).await;
-    bench.poller.announce_lapse();
-    assert!(bench.poller.waiting.is_some());
-    bench.hand.0.store(NOW + 10, Ordering::Relaxed);
-    bench.poller.announce_lapse();
-    assert!(bench.poller.waiting.is_none());
 }
 
 #[tokio::test(start_paused = true)]

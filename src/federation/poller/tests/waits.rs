@@ -1,0 +1,65 @@
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::federation::endpoint_client::{FetchError, Waited};
+
+impl Bench {
+    /// After polls that brought an entity tag, beside which the endpoint may be known to wait.
+    async fn waited_on(is_known: bool) -> Self {
+        let mut bench = Self::new().await;
+        bench.serve(1, 1).await.unwrap();
+        bench.serve(1, 1).await.unwrap();
+        bench.poller.polls = 2;
+        if is_known {
+            bench.poller.patience.answered(WHOLE.held, &WHOLE, false);
+        }
+        bench
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_was_cut_off_is_followed_by_a_poll_with_a_place_of_its_own() {
+    let mut bench = Bench::waited_on(false).await;
+    let etag = bench.poller.etags.remove(FIRST).unwrap();
+    let waited = Waited { held: Duration::from_secs(60), is_applied: false, granted: None };
+    let record = FetchRecord { waited: Some(waited), ..record() };
+    let fetched = (record, Err(FetchError::UnexpectedStatus { status: 504 }));
+    let due = bench.poller.conclude(Ended { fetched, etag, asked: Duration::from_secs(300) }).await;
+    assert_eq!((bench.poller.polls, bench.poller.etags.len()), (2, 0), "nobody is asked yet, and then plainly");
+    assert!(due - Instant::now() <= Duration::from_millis(1_500));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_waits_and_failed_once_may_be_restarting() {
+    let mut bench = Bench::waited_on(false).await;
+    let seconds = Duration::from_secs;
+    let fail = |poller: &mut Poller, failures| Arc::make_mut(&mut poller.known).progress.failures = failures;
+    fail(&mut bench.poller, 1);
+    assert_eq!(bench.poller.next_wait(), None, "nobody knows yet whether it waits");
+    bench.poller.patience.answered(WHOLE.held, &WHOLE, false);
+    bench.poller.etags.clear();
+    for (failures, expected) in [(1, Some(5)), (2, None)] {
+        fail(&mut bench.poller, failures);
+        assert_eq!(bench.poller.next_wait(), expected.map(seconds), "{failures}");
+    }
+    (0..4).for_each(|_| bench.poller.patience.disturbed());
+    fail(&mut bench.poller, 1);
+    assert_eq!(bench.poller.next_wait(), Some(seconds(8)), "ever less often, if that goes on");
+}
+
+#[tokio::test]
+async fn rel_06_nobody_is_waited_on_after_the_end_of_the_relationship() {
+    let mut bench = Bench::waited_on(false).await;
+    let etag = bench.poller.etags.remove(FIRST).unwrap();
+    bench.poller.waiting = Some(Waiting { answer: JoinSet::new(), etag, asked: Duration::from_secs(300) });
+    let order = bench.until(NOW + 9);
+    bench.poller.obey(order).await;
+    bench.poller.announce_lapse();
+    assert!(bench.poller.waiting.is_some());
+    bench.hand.0.store(NOW + 10, Ordering::Relaxed);
+    bench.poller.announce_lapse();
+    assert!(bench.poller.waiting.is_none());
+}
+
+/// A wait to its end.
+const WHOLE: Waited = Waited { held: Duration::from_secs(10), is_applied: true, granted: None };
