@@ -21,11 +21,13 @@ pub(crate) struct Patience {
     early: u32,
     /// Waits to their end since one was cut off.
     whole: u32,
+    /// The last time, there was no place left to wait for it.
+    crowded_out: bool,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { is_known: false, waits: false, bearable: LONGEST, plain: 0, early: 0, whole: 0 }
+        Self { is_known: false, waits: false, bearable: LONGEST, plain: 0, early: 0, whole: 0, crowded_out: false }
     }
 }
 
@@ -33,6 +35,7 @@ impl Patience {
     /// How long to wait with the next conditional request, in whole seconds and at most `interval`; `None`: not at all.
     /// Whoever has never waited is asked for a short while first, lest it only keeps us from telling that it is down.
     pub(crate) fn ask(&mut self, interval: Duration) -> Option<Duration> {
+        self.crowded_out = false;
         if self.plain > 0 {
             self.plain -= 1;
             return None;
@@ -46,10 +49,16 @@ impl Patience {
     /// scheduled.
     pub(crate) fn pause(&self, interval: Duration) -> Option<Duration> {
         match (self.waits, self.early) {
-            (false, _) => (!self.is_known && self.plain == 0).then_some(PAUSE.min(interval)),
+            _ if self.crowded_out => None,
+            (false, _) if self.is_known || self.plain > 0 => None,
             (true, 0) => Some(Duration::ZERO),
-            (true, early) => Some(PAUSE.saturating_mul(1 << (early - 1).min(16)).min(interval)),
+            (_, early) => Some(PAUSE.saturating_mul(1 << early.saturating_sub(1).min(16)).min(interval)),
         }
+    }
+
+    /// There is no place left to wait for it, so it is polled until there is one.
+    pub(crate) fn crowded_out(&mut self) {
+        self.crowded_out = true;
     }
 
     /// Whether it is waited on.

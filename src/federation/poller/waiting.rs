@@ -55,8 +55,12 @@ impl Poller {
     /// Begins to wait on the first URL, if that may be asked to: its place among the polls is free again as soon as
     /// nothing is left but to wait.
     pub(super) async fn begin_wait(&mut self, place: Place) -> Option<Place> {
-        let Some((proof, etag, place_to_wait)) = self.what_it_takes_to_wait() else { return Some(place) };
+        let Some((proof, etag)) = self.what_it_takes_to_wait() else { return Some(place) };
         let Some(at_most) = self.patience.ask(self.scheduled(0.0).0) else { return Some(place) };
+        let Some(place_to_wait) = self.shared.places.to_wait() else {
+            self.patience.crowded_out();
+            return Some(place);
+        };
         self.etags.remove(&self.first_url().to_string());
         self.polls += 1;
         self.record_attempt().await;
@@ -83,14 +87,14 @@ impl Poller {
         None
     }
 
-    /// What proves the endpoint, what it is asked about, and a place to wait.
-    fn what_it_takes_to_wait(&self) -> Option<(Proof, EntityTag, Place)> {
+    /// What proves the endpoint, and what it is asked about.
+    fn what_it_takes_to_wait(&self) -> Option<(Proof, EntityTag)> {
         if !self.may_wait() {
             return None;
         }
         let etag = self.etags.get(&self.first_url().to_string()).filter(|etag| etag.is_usable())?;
         let proof = self.proof().ok().filter(|proof| matches!(proof, Proof::Known(_)))?;
-        Some((proof, etag.clone(), self.shared.places.to_wait()?))
+        Some((proof, etag.clone()))
     }
 
     /// Two routes are compared at one time, so neither is waited on; nor is a URL that was added and is not known yet.

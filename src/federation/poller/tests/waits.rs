@@ -48,6 +48,20 @@ async fn an_endpoint_that_waits_and_failed_once_may_be_restarting() {
 }
 
 #[tokio::test]
+async fn an_endpoint_for_which_no_place_to_wait_is_left_is_polled_as_scheduled() {
+    for is_known in [true, false] {
+        let mut bench = Bench::waited_on(is_known).await;
+        assert!(bench.poller.next_wait().is_some(), "{is_known}");
+        let _taken: Vec<_> = std::iter::from_fn(|| bench.shared.places.to_wait()).collect();
+        let place = bench.shared.places.take(false).await;
+        assert!(bench.poller.begin_wait(place).await.is_some(), "{is_known}");
+        assert_eq!(bench.poller.next_wait(), None, "{is_known}");
+        assert!(bench.poller.patience.ask(Duration::from_secs(300)).is_some(), "it is tried again: {is_known}");
+        assert!(bench.poller.next_wait().is_some(), "{is_known}");
+    }
+}
+
+#[tokio::test]
 async fn rel_06_nobody_is_waited_on_after_the_end_of_the_relationship() {
     let mut bench = Bench::waited_on(false).await;
     let etag = bench.poller.etags.remove(FIRST).unwrap();
