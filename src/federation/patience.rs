@@ -85,7 +85,8 @@ impl Patience {
         };
     }
 
-    /// It brought a new document without being waited on, or could not be asked to wait.
+    /// It brought a new document without being waited on, could not be asked to wait, or what it was waited for could
+    /// not be used.
     pub(crate) fn disturbed(&mut self) {
         self.early = self.early.saturating_add(1);
     }

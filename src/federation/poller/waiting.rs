@@ -130,7 +130,10 @@ impl Poller {
         let error = match body {
             Ok(body) => match self.still_proven(&record, &proof) {
                 Ok(()) => return self.heed_waited(&record, body, etag, asked).await,
-                Err(error) => error,
+                Err(error) => {
+                    self.patience.disturbed();
+                    error
+                }
             },
             Err(error) => match record.cut_off(&error) {
                 Some(held) => {

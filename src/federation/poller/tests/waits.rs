@@ -1,7 +1,7 @@
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::federation::endpoint_client::{FetchError, Waited};
+use crate::federation::endpoint_client::{Body, FetchError, Waited};
 
 impl Bench {
     /// After polls that brought an entity tag, beside which the endpoint may be known to wait.
@@ -58,6 +58,21 @@ async fn an_endpoint_for_which_no_place_to_wait_is_left_is_polled_as_scheduled()
         assert_eq!(bench.poller.next_wait(), None, "{is_known}");
         assert!(bench.poller.patience.ask(Duration::from_secs(300)).is_some(), "it is tried again: {is_known}");
         assert!(bench.poller.next_wait().is_some(), "{is_known}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_certificates_end_with_every_wait_does_not_make_us_spin() {
+    for is_known in [true, false] {
+        let mut bench = Bench::waited_on(is_known).await;
+        for expected in [1, 2, 4, 8] {
+            let etag = bench.poller.etags.get(FIRST).unwrap().clone();
+            // Nothing of what was shown is there to be looked at again.
+            let fetched = (FetchRecord { waited: Some(WHOLE), ..record() }, Ok(Body::NotModified));
+            bench.poller.conclude(Ended { fetched, etag, asked: WHOLE.held }).await;
+            bench.serve(1, 1).await.unwrap();
+            assert_eq!(bench.poller.next_wait(), Some(Duration::from_secs(expected)), "{is_known}");
+        }
     }
 }
 
