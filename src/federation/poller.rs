@@ -299,7 +299,7 @@ impl Poller {
         let now = self.shared.clock.now();
         let passed = self.known.progress.last_attempt.map_or(Duration::ZERO, |attempt| now.since(attempt));
         match self.next_wait() {
-            Some(pause) => self.expect(spread(pause), Reason::Waiting),
+            Some(pause) => self.expect(spread(pause).min(wait), Reason::Waiting),
             None => self.expect(wait.saturating_sub(passed), reason),
         }
     }

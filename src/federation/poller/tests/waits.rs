@@ -76,6 +76,15 @@ async fn an_endpoint_whose_certificates_end_with_every_wait_does_not_make_us_spi
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_lies_about_waiting_is_asked_no_later_than_one_that_is_polled() {
+    let mut bench = Bench::waited_on(true).await;
+    (0..32).for_each(|_| bench.poller.patience.disturbed());
+    for _ in 0..32 {
+        assert!(bench.poller.plan() - Instant::now() <= bench.poller.interval());
+    }
+}
+
 #[tokio::test]
 async fn rel_06_nobody_is_waited_on_after_the_end_of_the_relationship() {
     let mut bench = Bench::waited_on(false).await;
