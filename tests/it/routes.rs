@@ -96,6 +96,22 @@ async fn the_next_url_is_asked_within_the_poll_when_a_fetch_fails() {
 }
 
 #[tokio::test]
+async fn the_next_url_is_asked_after_a_wait_that_brought_no_bundle() {
+    let (old, new) = (Ca::of("b.example"), Ca::of("b.example"));
+    let mirrors = Mirrors::<2>::serving(1, &[&old]).await;
+    let first = &mirrors.peers[0];
+    first.answer(Answer::ok(document_of(1, &[&old])).header("ETag", "\"1\""));
+    first.answer_conditional(Answer::held());
+    let service = Service::with([mirrors.relationship(2)]).await;
+    service.refresh("b.example").await;
+    first.saw_waits(1).await;
+    mirrors.serve(1, 2, &[&old, &new]);
+    first.answer_conditional(Answer::ok("<html>").header("Preference-Applied", "wait"));
+    let status = service.becomes("b.example", |status| status["sequence"] == 2).await;
+    assert_eq!((&status["served_by"], &status["consecutive_failures"]), (&json!(mirrors.url(1)), &json!(0)));
+}
+
+#[tokio::test]
 async fn fec_20_when_all_urls_fail_each_is_asked_once_and_each_says_why() {
     let ca = Ca::of("b.example");
     let mirrors = Mirrors::<2>::serving(1, &[&ca]).await;

@@ -129,7 +129,10 @@ impl Poller {
         };
         let error = match body {
             Ok(body) => match self.still_proven(&record, &proof) {
-                Ok(()) => return self.heed_waited(&record, body, etag, asked).await,
+                Ok(()) => {
+                    let outcome = self.heed_waited(&record, body, etag, asked).await;
+                    return self.go_on(&proof, outcome).await;
+                }
                 Err(error) => {
                     self.patience.disturbed();
                     error
@@ -159,16 +162,21 @@ impl Poller {
         }
     }
 
-    async fn heed_waited(&mut self, record: &FetchRecord, body: Body, etag: EntityTag, asked: Duration) -> Instant {
+    async fn heed_waited(
+        &mut self,
+        record: &FetchRecord,
+        body: Body,
+        etag: EntityTag,
+        asked: Duration,
+    ) -> Result<PollOutcome, PollError> {
         let brought = matches!(body, Body::Document { .. });
         let waited = record.waited.unwrap_or(NOT_WAITED);
         self.patience.answered(asked, &waited, brought);
         let answer = self.read(body, Some(etag));
-        let outcome = self.heed(record, answer).await;
-        self.settle_and_plan(outcome).await
+        self.heed(record, answer).await
     }
 
-    /// The first URL failed as it can in any poll, so the others are asked.
+    /// Where the first URL failed as it can in any poll, the others are asked.
     async fn go_on(&mut self, proof: &Proof, outcome: Result<PollOutcome, PollError>) -> Instant {
         let outcome = self.ask_others(proof, outcome, Instant::now() + NEXT_URL_UNTIL).await;
         self.settle_and_plan(outcome).await
