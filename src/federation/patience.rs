@@ -234,20 +234,31 @@ mod tests {
         /// Whatever it answers, and when: requests in an hour are few.
         #[test]
         fn no_endpoint_makes_us_spin(
-            answers in prop::collection::vec((0u64..400, any::<bool>(), prop::option::of(0u64..400), any::<bool>()), 1..400),
+            answers in prop::collection::vec(
+                (0u64..400, 0..6, any::<bool>(), prop::option::of(0u64..400), any::<bool>()), 1..400
+            ),
             interval in 1u64..=3_600,
         ) {
             let interval = seconds(interval);
             let mut patience = Patience::default();
             let (mut passed, mut requests) = (Duration::ZERO, 0u32);
-            for (held, is_applied, granted, brought) in answers {
+            for (held, how, is_applied, granted, brought) in answers {
                 let asked = patience.ask(interval);
                 let held = Duration::from_secs(held).min(asked.unwrap_or_default());
-                if let Some(asked) = asked {
-                    patience.answered(asked, &Waited { held, is_applied, granted: granted.map(seconds) }, brought);
+                match (how, asked) {
+                    (_, None) => {}
+                    // Each of these is followed by a poll, after a pause of its own.
+                    (0, Some(asked)) => patience.cut_off(asked, held),
+                    (1, Some(_)) => patience.disturbed(),
+                    (2, Some(_)) => patience.crowded_out(),
+                    (_, Some(asked)) => {
+                        patience.answered(asked, &Waited { held, is_applied, granted: granted.map(seconds) }, brought);
+                    }
                 }
-                requests += 1;
+                let is_followed = asked.is_some() && how < 2;
+                requests += 1 + u32::from(is_followed);
                 passed += held + patience.pause(interval).unwrap_or(interval);
+                passed += if is_followed { PAUSE } else { Duration::ZERO };
             }
             let per_second = f64::from(requests) / passed.as_secs_f64().max(1.0);
             prop_assert!(per_second <= 1.1 + 1.0 / passed.as_secs_f64().max(1.0) * 2.0, "{requests} in {passed:?}");
