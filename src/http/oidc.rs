@@ -47,6 +47,7 @@ impl FromStr for OidcIssuer {
             () if url.as_str().trim_end_matches('/') != text.trim_end_matches('/') => {
                 Err(format!("is not written as it is read; write \"{}\"", url.as_str().trim_end_matches('/')))
             }
+            () if text.ends_with("//") => Err("ends with more than one slash".into()),
             () if text.len() > MAX_BYTES => Err(format!("is longer than the {MAX_BYTES} bytes that clouds take")),
             () => Ok(Self { issuer: text.to_owned(), path }),
         }
@@ -173,6 +174,8 @@ mod tests {
             ("https://a.example:443/x", Err("write \"https://a.example/x\"")),
             ("https://a.example/x/../y", Err("write \"https://a.example/y\"")),
             ("https://a.example/x%20y", Err("its path has only")),
+            ("https://a.example//", Err("more than one slash")),
+            ("https://a.example/x//", Err("more than one slash")),
             ("a.example", Err("not an absolute URL")),
         ] {
             match (text.parse::<OidcIssuer>(), expected) {
