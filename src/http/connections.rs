@@ -230,8 +230,9 @@ fn to_actix<D: Clone + 'static>(request: Request<Incoming>, client: &Client<D>) 
     let mut request = ActixRequest::new();
     let head = request.head_mut();
     head.method = from.method.as_str().parse().ok()?;
-    head.uri = from.uri.to_string().parse().ok()?;
+    head.uri = from.uri.path_and_query()?.as_str().parse().ok()?;
     head.peer_addr = client.address;
+    head.headers_mut().reserve(from.headers.len());
     for (name, value) in &from.headers {
         let name = header::HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
         head.headers_mut().append(name, header::HeaderValue::from_bytes(value.as_bytes()).ok()?);
@@ -247,6 +248,7 @@ fn from_actix<B: MessageBody>(answer: HttpResponse<B>, version: Version, is_head
     let length = body.len();
     let mut answer = Response::new(Full::new(if is_head { Bytes::new() } else { body }));
     *answer.status_mut() = StatusCode::from_u16(from.status().as_u16()).unwrap_or_default();
+    answer.headers_mut().reserve(from.headers().len());
     for (name, value) in from.headers() {
         let name = HeaderName::from_bytes(name.as_str().as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
