@@ -39,6 +39,17 @@ struct State {
     error: Option<ErrorStatus>,
 }
 
+impl State {
+    /// False for what is older than what was delivered already: subscribers don't answer in turn.
+    fn reach(&mut self, generation: u64, now: Timestamp) -> bool {
+        let is_news = self.delivered.is_none_or(|(before, _)| generation >= before);
+        if is_news {
+            self.delivered = Some((generation, now));
+        }
+        is_news
+    }
+}
+
 impl Outputs {
     pub(crate) fn new(clock: Arc<Clock>) -> Self {
         Self { clock, all: Arc::default() }
@@ -70,7 +81,7 @@ impl Outputs {
 impl Progress {
     /// This generation changes nothing for it.
     pub(crate) fn is_at(&self, generation: Generation) {
-        self.state().delivered = Some((generation.number, self.clock.now()));
+        self.state().reach(generation.number, self.clock.now());
     }
 
     /// What this generation changed has reached whom it concerns; with several subscribers, one of them.
@@ -78,8 +89,9 @@ impl Progress {
         self.pushes.fetch_add(1, Ordering::Relaxed);
         self.lag.observe(generation.since.elapsed().as_secs_f64());
         let mut state = self.state();
-        state.delivered = Some((generation.number, self.clock.now()));
-        state.error = None;
+        if state.reach(generation.number, self.clock.now()) {
+            state.error = None;
+        }
     }
 
     /// It could not be delivered; it will be tried again.
@@ -132,3 +144,27 @@ impl Drop for Subscriber {
 
 /// Seconds of the first bucket; the last ends at about two minutes.
 const SHORTEST_LAG: f64 = 0.001;
+
+#[cfg(test)]
+mod tests {
+    use rustls::time_provider::DefaultTimeProvider;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_subscriber_that_lags_takes_no_output_back() {
+        let generation = |number| Generation { number, since: Instant::now() };
+        let clock = Arc::new(Clock::new(Arc::new(DefaultTimeProvider), None));
+        let progress = Outputs::new(clock).add("sds", "/x".into());
+        progress.delivered(generation(5));
+        progress.refused("secret-refused", "no".into());
+        progress.delivered(generation(4));
+        progress.is_at(generation(3));
+        let status = progress.status();
+        assert_eq!((status.generation, status.pushes), (Some(5), 2));
+        assert!(status.last_error.is_some(), "what generation 4 was good for says nothing of 5");
+        progress.delivered(generation(6));
+        assert_eq!((progress.status().generation, progress.status().last_error), (Some(6), None));
+    }
+}
