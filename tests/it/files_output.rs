@@ -118,16 +118,28 @@ async fn outputs(service: &Service) -> [Value; 2] {
 
 #[tokio::test]
 async fn mistakes_in_an_output_are_told() {
-    for (section, code) in [
-        ("[[outputs.files]]\nmode = \"0644\"\n", "config-rejected"),
-        ("[[outputs.files]]\nfolder = \"x\"\nmode = \"0666\"\n", "config-rejected"),
-        ("[[outputs.files]]\nfolder = \"x\"\ncommand = [\"reload\"]\n", "config-rejected"),
-        ("[[outputs.files]]\nfolder = \"x\"\ntrust_domains = []\n", "config-rejected"),
-        ("[[outputs.files]]\nfolder = \"x\"\n[[outputs.files]]\nfolder = \"x\"\n", "config-rejected"),
-        ("[outputs.fles]\nfolder = \"x\"\n", "config-rejected"),
+    for (section, key, said) in [
+        ("[[outputs.files]]\nmode = \"0644\"\n", "outputs.files[0].folder", "required"),
+        ("[[outputs.files]]\nfolder = \"x\"\nmode = \"0666\"\n", "outputs.files[0].mode", "\"0666\": not a mode"),
+        (
+            "[[outputs.files]]\nfolder = \"x\"\ncommand = [\"reload\"]\n",
+            "outputs.files[0].command",
+            "\"reload\" is no absolute path",
+        ),
+        ("[[outputs.files]]\nfolder = \"x\"\ntrust_domains = []\n", "outputs.files[0].trust_domains", "is empty"),
+        (
+            "[[outputs.files]]\nfolder = \"x\"\n[[outputs.files]]\nfolder = \"./x/\"\n",
+            "outputs.files[1].folder",
+            "is there twice",
+        ),
+        ("[outputs.fles]\nfolder = \"x\"\n", "outputs.fles", "did you mean files?"),
     ] {
         let mut service = Service::new("a.example");
         service.configure_with([], section);
-        assert_eq!(service.start().await.unwrap_err().code(), code, "{section}");
+        let error = service.start().await.unwrap_err();
+        let text = error.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!((error.code(), lines[0]), ("config-rejected", "1 problem in the configuration"), "{section}{text}");
+        assert!(lines[1].starts_with(&format!("  {key}  ")) && lines[1].contains(said), "{section}{text}");
     }
 }
