@@ -220,6 +220,27 @@ async fn the_command_hears_of_each_change_in_a_file_and_again_until_it_succeeds(
 }
 
 #[tokio::test]
+async fn the_command_inherits_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let heard = folder.path().join("heard");
+    let command = AfterChange {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".into(), "env > \"$1\"".into(), "sh".into(), heard.display().to_string()],
+    };
+    let output = FilesOutput { command: Some(command), ..output(folder.path()) };
+    // What a shell sets by itself.
+    let known = ["COMITY_CHANGES", "PWD", "OLDPWD", "SHLVL", "_"].iter().chain(&command::PASSED_ON);
+    let is_known = |name: &str| known.clone().any(|known| *known == name);
+    assert!(std::env::vars_os().any(|(name, _)| !name.to_str().is_some_and(is_known)), "there is nothing to hide");
+    deliver(&output, &[("a", vec![ca(1)])]).await.unwrap();
+    let heard = fs::read_to_string(heard).unwrap();
+    let names: Vec<_> = heard.lines().map(|line| line.split('=').next().unwrap()).collect();
+    assert!(names.contains(&"COMITY_CHANGES") && names.contains(&"PATH"), "{names:?}");
+    let strange: Vec<_> = names.into_iter().filter(|name| !is_known(name)).collect();
+    assert_eq!(strange, [""; 0]);
+}
+
+#[tokio::test]
 async fn bnd_30_what_can_not_be_written_leaves_the_files_before() {
     let folder = tempfile::tempdir().unwrap();
     let output = output(folder.path());
