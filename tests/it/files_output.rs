@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::partner::{Partner, Relationship};
 use crate::process::until;
+use crate::scripted;
 use crate::service::Service;
 use crate::support::answer::Answer;
 use crate::support::ca::Ca;
@@ -100,6 +101,30 @@ async fn an_output_that_fails_says_so_and_others_go_on() {
         |name: &str| format!("comity_output_failing{{output=\"files\",target=\"{}\"}}", service.path(name).display());
     assert!(metrics.contains(&format!("{} 0\n", failing("bundles"))), "{metrics}");
     assert!(metrics.contains(&format!("{} 1\n", failing("missing"))), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_outputs_lack_from_the_start_is_logged_once() {
+    let partner = scripted::Partner::start().await;
+    partner.publishes(1, &[&Ca::of("b.example")]);
+    let home = partner.home("");
+    let service = home.start().await;
+    until(async || home.refreshed().await, |status| status["state"] == "current").await;
+    service.stop().await;
+    let outputs = ["one", "two"].map(|name| {
+        fs::create_dir(home.path(name)).unwrap();
+        home.chmod(name, 0o700);
+        format!("[[outputs.files]]\nfolder = \"{{home}}/{name}\"\n")
+    });
+    home.configure(&(outputs.concat() + &partner.relationship("not_after = \"2020-01-01T00:00:00Z\"")));
+    let service = home.start().await;
+    let delivered = |status: &Value| status["outputs"].as_array().unwrap().iter().all(|it| it["pushes"] == 1);
+    until(async || home.admin("GET", "/v1/status").await.json(), delivered).await;
+    let lines = service.log().into_iter().filter(|line| line.contains("outputs don't show this domain"));
+    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(&line).unwrap()).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!((&lines[0]["trust_domain"], &lines[0]["code"]), (&json!("b.example"), &json!("policy-not-after")));
+    service.stop().await;
 }
 
 /// Both outputs, once the first one is where the snapshot is.
