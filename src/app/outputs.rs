@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::config::OutputsConfig;
-use crate::export::files::FilesSink;
+use crate::export::files::{Claims, FilesSink};
 use crate::export::object_storage::ObjectStorage;
 use crate::export::{Sink, export};
 use crate::federation::publisher::Publisher;
@@ -25,9 +25,10 @@ pub(super) fn start(
     tasks: &mut Tasks,
 ) {
     tell_lacking(config, views);
+    let claims = Claims::default();
     for output in &config.files {
         let progress = outputs.add("files", output.folder.display().to_string());
-        push(FilesSink::new(output), output.selection.clone(), progress, views, tasks);
+        push(FilesSink::new(output, &claims), output.selection.clone(), progress, views, tasks);
     }
     for output in &config.spire {
         let progress = outputs.add("spire", output.server.to_string());

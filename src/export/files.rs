@@ -1,5 +1,6 @@
 //! `[[outputs.files]]`: bundles as files in a folder, for whoever reads PEM or JSON.
 
+mod claims;
 mod command;
 mod contents;
 mod folder;
@@ -19,6 +20,7 @@ use self::command::CommandError;
 use self::contents::contents;
 use self::folder::Folder;
 
+pub(crate) use self::claims::Claims;
 pub(crate) use self::command::AfterChange;
 
 /// One folder of files.
@@ -40,8 +42,10 @@ pub(crate) struct FilesSink {
 }
 
 impl FilesSink {
-    pub(crate) fn new(output: &FilesOutput) -> Self {
-        Self { folder: Folder::new(output.folder.clone(), output.mode), command: output.command.clone() }
+    /// `claims` are those of all outputs of the service.
+    pub(crate) fn new(output: &FilesOutput, claims: &Claims) -> Self {
+        let folder = Folder::new(output.folder.clone(), output.mode, claims.clone());
+        Self { folder, command: output.command.clone() }
     }
 }
 
@@ -74,6 +78,12 @@ pub(crate) enum FilesError {
     /// Others could put their own files there.
     #[error("the folder {0}")]
     Folder(#[from] FileError),
+    /// Two outputs would undo each other's files.
+    #[error("the folder is that of the output {} too, by another name; each output has its own", other.display())]
+    OfAnother {
+        /// As the other output calls it.
+        other: PathBuf,
+    },
     /// Nothing was changed.
     #[error("files can't be written, the ones before stay: {0}")]
     NotWritten(#[from] io::Error),
@@ -92,6 +102,7 @@ impl Coded for FilesError {
     fn code(&self) -> &'static str {
         match self {
             Self::Folder(error) => error.code(),
+            Self::OfAnother { .. } => "folder-of-another-output",
             Self::NotWritten(_) => "files-not-written",
             Self::InTheWay { .. } => "file-in-the-way",
             Self::Command(error) => error.code(),
