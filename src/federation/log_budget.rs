@@ -1,11 +1,15 @@
 //! How many refusals are worth a line in the log.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A budget of lines: a hundred at once, then ten a second. Whoever may be refused must not be able to fill a disk.
+/// A budget of lines: some at once, then one after each pause. Whoever may be refused must not be able to fill a disk.
 #[derive(Debug)]
-pub(super) struct LogBudget(Mutex<State>);
+pub(crate) struct LogBudget {
+    at_once: u32,
+    pause: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -15,34 +19,35 @@ struct State {
 }
 
 impl LogBudget {
-    pub(super) fn new(now: Instant) -> Self {
-        Self(Mutex::new(State { whole: now, left_out: 0 }))
+    pub(crate) fn new(at_once: u32, pause: Duration, now: Instant) -> Self {
+        Self { at_once, pause, state: Mutex::new(State { whole: now, left_out: 0 }) }
     }
 
     /// How many lines were left out since the last one, if there may be one now.
-    pub(super) fn take(&self, now: Instant) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let whole = state.whole.max(now) + PER_LINE;
-        if whole.duration_since(now) > PER_LINE * BURST {
+    pub(crate) fn take(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state();
+        let whole = state.whole.max(now) + self.pause;
+        if whole.duration_since(now) > self.pause * self.at_once {
             state.left_out += 1;
             return None;
         }
         state.whole = whole;
         Some(std::mem::take(&mut state.left_out))
     }
-}
 
-const PER_LINE: Duration = Duration::from_millis(100);
-const BURST: u32 = 100;
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_gets_a_burst_then_ten_lines_a_second_and_all_are_counted() {
+    fn a_flood_gets_a_burst_then_a_line_after_each_pause_and_all_are_counted() {
         let start = Instant::now();
-        let budget = LogBudget::new(start);
+        let budget = LogBudget::new(100, Duration::from_millis(100), start);
         let lines = |at: Instant| (0..1000).filter(|_| budget.take(at).is_some()).count();
         assert_eq!(lines(start), 100);
         assert_eq!(budget.take(start + Duration::from_millis(100)), Some(900));
