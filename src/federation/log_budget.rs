@@ -35,6 +35,11 @@ impl LogBudget {
         Some(std::mem::take(&mut state.left_out))
     }
 
+    /// Whether nothing was taken of it for so long that it is as new.
+    pub(crate) fn is_whole(&self, now: Instant) -> bool {
+        self.state().whole <= now
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,6 +59,8 @@ mod tests {
         assert_eq!(lines(start + Duration::from_millis(1100)), 10);
         assert_eq!(budget.take(start + Duration::from_millis(2100)), Some(990));
         assert_eq!(budget.take(start + Duration::from_millis(2100)), Some(0));
+        assert!(!budget.is_whole(start + Duration::from_millis(2100)));
+        assert!(budget.is_whole(start + Duration::from_secs(3600)));
         assert_eq!(lines(start + Duration::from_secs(3600)), 100);
     }
 }

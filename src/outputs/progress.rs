@@ -30,6 +30,7 @@ pub(crate) struct Progress {
     pushes: AtomicU64,
     failures: AtomicU64,
     nacks: AtomicU64,
+    refused_requests: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -66,6 +67,7 @@ impl Outputs {
             pushes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             nacks: AtomicU64::new(0),
+            refused_requests: AtomicU64::new(0),
             state: Mutex::default(),
         });
         self.all.lock().unwrap_or_else(PoisonError::into_inner).push(progress.clone());
@@ -106,6 +108,11 @@ impl Progress {
         self.state().error = Some(ErrorStatus { code: code.to_owned(), detail, at: self.clock.now() });
     }
 
+    /// A subscriber asked for what it can't have.
+    pub(crate) fn refused_request(&self) {
+        self.refused_requests.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// One more subscriber, until the value is dropped.
     pub(crate) fn subscriber(self: &Arc<Self>) -> Subscriber {
         self.subscribers.fetch_add(1, Ordering::Relaxed);
@@ -124,6 +131,7 @@ impl Progress {
             pushes: count(&self.pushes),
             failures: count(&self.failures),
             nacks: count(&self.nacks),
+            refused_requests: count(&self.refused_requests),
             last_error: state.error.clone(),
         }
     }

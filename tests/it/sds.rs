@@ -258,6 +258,31 @@ async fn sds_04_a_nack_is_logged_and_counted_and_a_changed_list_is_answered_at_o
 }
 
 #[tokio::test]
+async fn a_client_fills_no_log() {
+    let home = home(&section("{home}/grpc.sock", ""));
+    let service = home.start().await;
+    let mut client = connect(&home.path("grpc.sock")).await;
+    let mut talk = Talk::stream(&mut client, asks(&["ALL"])).await;
+    for number in 0..100 {
+        let nonce = talk.next().await.nonce;
+        let other = if number % 2 == 0 { "ROOTCA" } else { "ALL" };
+        talk.says(nack(DiscoveryRequest { response_nonce: nonce, ..asks(&[other]) }));
+        assert_eq!(within(client.fetch_secrets(asks(&[B]))).await.unwrap_err().code(), Code::InvalidArgument);
+    }
+    talk.next().await;
+    let status = home.admin("GET", "/v1/status").await.json();
+    let output = sds_of(&status);
+    assert_eq!((&output["nacks"], &output["refused_requests"]), (&json!(100), &json!(100)), "{status}");
+    drop((talk, client));
+    service.signal("TERM").await;
+    let (_, log) = service.ended().await;
+    for code in ["unknown-secret", "secret-refused"] {
+        let lines = log.lines().filter(|line| line.contains(code)).count();
+        assert!((10..50).contains(&lines), "{lines} lines of {code}");
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_pushed_once_to_whom_it_concerns_and_counted_when_it_is_acknowledged() {
     let (ca, new, c) = (Ca::of("b.example"), Ca::of("b.example"), Ca::of("c.example"));
     let b = Partner::publishing("b.example", 1, &[&ca]).await;
