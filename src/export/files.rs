@@ -55,17 +55,28 @@ impl Sink for FilesSink {
     /// All files of a change appear at once; a command that failed is run again with the next attempt.
     async fn deliver(&mut self, view: &View) -> Result<(), FilesError> {
         let (folder, view, announces) = (self.folder.clone(), view.clone(), self.command.is_some());
-        let written = tokio::task::spawn_blocking(move || folder.replace(&contents(&view), announces));
-        let obstacles = written.await.map_err(|panic| FilesError::NotWritten(io::Error::other(panic)))??;
-        if let Some(command) = self.command.as_ref().filter(|_| self.folder.has_changes()) {
+        let replace = move || {
+            let obstacles = folder.replace(&contents(&view), announces)?;
+            Ok((obstacles, folder.has_changes()))
+        };
+        let (obstacles, has_changes) = blocking(replace).await?;
+        if let Some(command) = self.command.as_ref().filter(|_| has_changes) {
             command.run(&self.folder.changes()).await?;
-            self.folder.forget_changes()?;
+            let folder = self.folder.clone();
+            blocking(move || Ok(folder.forget_changes()?)).await?;
         }
         match obstacles.into_iter().next() {
             None => Ok(()),
             Some(path) => Err(FilesError::InTheWay { path }),
         }
     }
+}
+
+/// Where a disk that hangs holds up nothing else.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FilesError> + Send + 'static,
+) -> Result<T, FilesError> {
+    tokio::task::spawn_blocking(work).await.map_err(|panic| FilesError::NotWritten(io::Error::other(panic)))?
 }
 
 /// Files by their names.

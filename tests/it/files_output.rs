@@ -1,8 +1,9 @@
 //! Bundles as files, as their readers find them.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -124,6 +125,34 @@ async fn what_outputs_lack_from_the_start_is_logged_once() {
     let lines: Vec<Value> = lines.map(|line| serde_json::from_str(&line).unwrap()).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!((&lines[0]["trust_domain"], &lines[0]["code"]), (&json!("b.example"), &json!("policy-not-after")));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_hangs_holds_up_neither_others_nor_the_stop() {
+    let partner = scripted::Partner::start().await;
+    partner.publishes(1, &[&Ca::of("b.example")]);
+    let home = partner.home("");
+    let outputs = ["hung", "well"].map(|name| {
+        fs::create_dir(home.path(name)).unwrap();
+        home.chmod(name, 0o700);
+        format!("[[outputs.files]]\nfolder = \"{{home}}/{name}\"\n")
+    });
+    home.configure(&(outputs.concat() + &partner.relationship("")));
+    // Reading a pipe to which nobody writes takes for ever, as does a disk without its server.
+    let pipe = home.path("hung/..comity-old/manifest.json");
+    fs::create_dir(home.path("hung/..comity-old")).unwrap();
+    symlink("..comity-old", home.path("hung/..data")).unwrap();
+    assert!(Command::new("mkfifo").args(["-m", "0644"]).arg(&pipe).status().unwrap().success());
+    let service = home.start().await;
+    for sequence in 2..4 {
+        let well = becomes(&home.path("well"), |it| it["trust_domains"]["b.example"]["sequence"] == sequence - 1).await;
+        assert_eq!(well["trust_domain"], "a.example");
+        partner.publishes(sequence, &[&Ca::of("b.example")]);
+        home.refreshed().await;
+    }
+    let status = home.admin("GET", "/v1/status").await.json();
+    assert_eq!((&status["outputs"][0]["pushes"], &status["outputs"][0]["generation"]), (&json!(0), &json!(null)));
     service.stop().await;
 }
 

@@ -25,7 +25,9 @@ impl AfterChange {
         command.args(&self.arguments).env_clear().envs(passed_on).env("COMITY_CHANGES", changes);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
         let program = || self.program.clone();
-        let mut child = command.spawn().map_err(|source| CommandError::NotRun { program: program(), source })?;
+        // Loading the program waits for its disk.
+        let spawned = tokio::task::spawn_blocking(move || command.spawn()).await.map_err(io::Error::other).flatten();
+        let mut child = spawned.map_err(|source| CommandError::NotRun { program: program(), source })?;
         match tokio::time::timeout(LONGEST, child.wait()).await {
             Err(_) => Err(CommandError::TooLong { program: program() }),
             Ok(Err(source)) => Err(CommandError::NotRun { program: program(), source }),
