@@ -63,6 +63,9 @@ pub(crate) enum SpireServerProblem {
     /// It takes too long to answer.
     #[error("the SPIRE server does not answer within {} s", client::CALL.as_secs())]
     Silent,
+    /// It answers, but makes us ask on and on.
+    #[error("the SPIRE server made all of a delivery take longer than {} s", client::ALL_CALLS.as_secs())]
+    Slow,
     /// It does not let us.
     #[error("the SPIRE server refuses: {detail}; the socket must be its admin socket, not its TCP port")]
     Denied {
@@ -102,6 +105,7 @@ impl SpireServerProblem {
         match self {
             Self::Socket(error) => error.code(),
             Self::Unavailable { .. } | Self::Silent => "spire-server-unavailable",
+            Self::Slow => "spire-server-slow",
             Self::Denied { .. } => "spire-server-denied",
             Self::Failed { .. } => "spire-server-failed",
             Self::Malformed { .. } => "spire-server-malformed",
@@ -110,9 +114,14 @@ impl SpireServerProblem {
     }
 }
 
-/// Refuses what is not said of our own trust domain. Some releases put the whole ID where the name belongs.
+/// The name as it is, or in an ID: releases differ in what they put there.
+pub(crate) fn trust_domain(name: &str) -> Option<TrustDomain> {
+    name.strip_prefix("spiffe://").unwrap_or(name).parse().ok()
+}
+
+/// Refuses what is not said of our own trust domain.
 pub(crate) fn check_domain(found: &str, own: &TrustDomain) -> Result<(), SpireServerProblem> {
-    match found.strip_prefix("spiffe://").unwrap_or(found) == own.as_str() {
+    match trust_domain(found).is_some_and(|found| found == *own) {
         true => Ok(()),
         false => Err(SpireServerProblem::OtherDomain { found: shown(found.as_bytes()), own: own.clone() }),
     }
