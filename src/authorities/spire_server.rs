@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::files::trusted::FileError;
+use crate::files::believed_socket::SocketError;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::text::shown;
 
@@ -53,7 +53,7 @@ impl fmt::Display for SpireServer {
 pub(crate) enum SpireServerProblem {
     /// Somebody else could put a socket of his own there.
     #[error("the socket {0}")]
-    Socket(#[from] FileError),
+    Socket(#[from] SocketError),
     /// Nobody listens, or the call broke off.
     #[error("the SPIRE server can't be reached: {detail}")]
     Unavailable {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use rust_spiffe::WorkloadApiError;
 use rust_spiffe::transport::{Endpoint, GrpcStatusCode, TransportError};
 
-use crate::files::trusted::FileError;
+use crate::files::believed_socket::SocketError;
 use crate::verify::text::shown;
 
 /// The Unix socket of a Workload API. TCP is not there: anybody on the way would be our CA.
@@ -21,6 +21,11 @@ pub(crate) struct WorkloadApi {
 }
 
 impl WorkloadApi {
+    /// Where it is.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Where it is.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
@@ -54,7 +59,7 @@ impl fmt::Display for WorkloadApi {
 pub(crate) enum WorkloadApiProblem {
     /// Somebody else could put a socket of his own there.
     #[error("{0}")]
-    Socket(#[from] FileError),
+    Socket(#[from] SocketError),
     /// Nobody listens, or the stream broke off.
     #[error("the Workload API can't be reached: {detail}")]
     Unavailable {

@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
-use crate::files::trusted;
+use crate::files::believed_socket;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::text::shown;
 
@@ -30,7 +30,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects, unless others could put a socket of theirs there.
     pub(crate) async fn connect(server: &SpireServer) -> Result<Self, SpireServerProblem> {
-        trusted::check_place(server.socket())?;
+        believed_socket::check(server.socket(), None)?;
         let endpoint = Endpoint::from_shared(server.to_string()).map_err(|error| unavailable(&error))?;
         match timeout(CONNECT, endpoint.connect()).await {
             Ok(Ok(channel)) => Ok(Self {
@@ -192,6 +192,9 @@ const MAX_ITEMS: usize = 100_000;
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use http::{HeaderMap, HeaderValue, Response};
     use tokio::net::UnixListener;
     use tokio::task::JoinSet;
@@ -210,6 +213,20 @@ mod tests {
             (asked.code(), asked.to_string()),
             ("spire-server-unavailable", SpireServerProblem::Silent.to_string())
         );
+    }
+
+    #[tokio::test]
+    async fn a_socket_in_whose_place_others_could_listen_is_not_connected_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = folder.path().join("open");
+        std::fs::create_dir_all(open.join("private")).unwrap();
+        std::fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        let socket = open.join("private/api.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let refused = Client::connect(&SpireServer::at(&socket).unwrap()).await.err().unwrap();
+        assert_eq!(refused.code(), "file-writable-by-others", "{refused}");
+        assert!(listener.accept().is_err(), "nobody came");
     }
 
     /// Answers each call just in time, with a page that is not the last.
