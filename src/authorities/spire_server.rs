@@ -16,13 +16,19 @@ use crate::verify::text::shown;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SpireServer {
     socket: PathBuf,
+    owner: Option<u32>,
 }
 
 impl SpireServer {
     /// The one with this socket, by its absolute path.
     pub(crate) fn at(socket: &Path) -> Option<Self> {
         let is_usable = socket.is_absolute() && socket.to_str().is_some();
-        is_usable.then(|| Self { socket: socket.to_owned() })
+        is_usable.then(|| Self { socket: socket.to_owned(), owner: None })
+    }
+
+    /// With a user, besides root and ours, whose socket is believed.
+    pub(crate) fn owned_by(self, owner: Option<u32>) -> Self {
+        Self { owner, ..self }
     }
 
     /// Where it is.

@@ -18,12 +18,13 @@ use crate::verify::text::shown;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WorkloadApi {
     socket: PathBuf,
+    owner: Option<u32>,
 }
 
 impl WorkloadApi {
-    /// Where it is.
-    pub(crate) fn socket(&self) -> &Path {
-        &self.socket
+    /// With a user, besides root and ours, whose socket is believed.
+    pub(crate) fn owned_by(self, owner: Option<u32>) -> Self {
+        Self { owner, ..self }
     }
 
     /// Where it is.
@@ -41,7 +42,7 @@ impl FromStr for WorkloadApi {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match Endpoint::parse(text) {
-            Ok(Endpoint::Unix(socket)) => Ok(Self { socket }),
+            Ok(Endpoint::Unix(socket)) => Ok(Self { socket, owner: None }),
             _ => Err("not the URL of a Unix socket such as unix:///run/spire/agent.sock"),
         }
     }

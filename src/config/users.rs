@@ -15,6 +15,15 @@ pub(super) fn number(section: &Section<'_>, name: &str) -> Option<Option<u32>> {
     u32::try_from(number).ok().map(Some)
 }
 
+/// The user whose socket is believed besides root's and ours. `sockets` are the keys that it is for.
+pub(super) fn socket_owner(section: &Section<'_>, sockets: &[&str]) -> Option<u32> {
+    let owner = number(section, "socket_owner")?;
+    if owner.is_some() && !sockets.iter().any(|name| section.has(name)) {
+        section.refuse("socket_owner", format!("is for {}, which is not set", sockets.join(" or ")));
+    }
+    owner
+}
+
 /// 4294967295 stands for "none" in system calls.
 const HIGHEST: u64 = 4_294_967_294;
 /// The kernel shows users of another user namespace as this one (user_namespaces(7)).

@@ -30,7 +30,7 @@ pub(crate) struct Client {
 impl Client {
     /// Connects, unless others could put a socket of theirs there.
     pub(crate) async fn connect(server: &SpireServer) -> Result<Self, SpireServerProblem> {
-        believed_socket::check(server.socket(), None)?;
+        believed_socket::check(&server.socket, server.owner)?;
         let endpoint = Endpoint::from_shared(server.to_string()).map_err(|error| unavailable(&error))?;
         match timeout(CONNECT, endpoint.connect()).await {
             Ok(Ok(channel)) => Ok(Self {

@@ -50,7 +50,7 @@ async fn read<T>(
 ) -> Result<(), WorkloadApiProblem> {
     let opened = async {
         // Whoever can replace the socket decides whom our peers trust.
-        believed_socket::check(api.socket(), None)?;
+        believed_socket::check(&api.socket, api.owner)?;
         let mut messages = open(WorkloadApiClient::connect(api.endpoint()).await?).await?;
         Ok::<_, WorkloadApiProblem>((messages.next().await, messages))
     };
