@@ -264,5 +264,5 @@ pub(crate) fn system_roots() -> RootCertStore {
 /// With what closing takes, a stop ends within 5 s.
 const GRACE: Duration = Duration::from_millis(4_600);
 /// Time for the last statement and a checkpoint.
-const CLOSING: Duration = Duration::from_millis(400);
+const CLOSING: Duration = Duration::from_millis(300);
 const CLOCK_MARK: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@ pub use crate::acme::fuzzing::issued_chain;
 pub use crate::authorities::fuzzing::{ca_answer, discovery, key_set};
 pub use crate::cli::bundle::lint::fuzzing::linted;
 pub use crate::federation::endpoint_client::fuzzing::answer_head;
+pub use crate::federation::preference::fuzzing::preference;
 pub use crate::http::authorization::fuzzing::forwarded_chain;
 
 use crate::spiffe::bundle_map::BundleMap;
@@ -35,7 +36,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Each with the folder of `tests/vectors` from which it starts.
-    const TARGETS: [(&str, Target, &str); 8] = [
+    const TARGETS: [(&str, Target, &str); 9] = [
         ("answer_head", answer_head, "answer_heads"),
         ("bundle_map", bundle_map, "bundle_maps"),
         ("ca_answer", ca_answer, "ca_answers"),
@@ -44,6 +45,7 @@ mod tests {
         ("issued_chain", issued_chain, "issued_chains"),
         ("key_set", key_set, "key_sets"),
         ("linted", linted, "bundles"),
+        ("preference", preference, "preferences"),
     ];
 
     #[test]

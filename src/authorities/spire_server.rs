@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::files::trusted::FileError;
+use crate::files::believed_socket::SocketError;
 use crate::spiffe::trust_domain::TrustDomain;
 use crate::verify::text::shown;
 
@@ -16,13 +16,19 @@ use crate::verify::text::shown;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SpireServer {
     socket: PathBuf,
+    owner: Option<u32>,
 }
 
 impl SpireServer {
     /// The one with this socket, by its absolute path.
     pub(crate) fn at(socket: &Path) -> Option<Self> {
         let is_usable = socket.is_absolute() && socket.to_str().is_some();
-        is_usable.then(|| Self { socket: socket.to_owned() })
+        is_usable.then(|| Self { socket: socket.to_owned(), owner: None })
+    }
+
+    /// With a user, besides root and ours, whose socket is believed.
+    pub(crate) fn owned_by(self, owner: Option<u32>) -> Self {
+        Self { owner, ..self }
     }
 
     /// Where it is.
@@ -53,7 +59,7 @@ impl fmt::Display for SpireServer {
 pub(crate) enum SpireServerProblem {
     /// Somebody else could put a socket of his own there.
     #[error("the socket {0}")]
-    Socket(#[from] FileError),
+    Socket(#[from] SocketError),
     /// Nobody listens, or the call broke off.
     #[error("the SPIRE server can't be reached: {detail}")]
     Unavailable {
@@ -63,6 +69,9 @@ pub(crate) enum SpireServerProblem {
     /// It takes too long to answer.
     #[error("the SPIRE server does not answer within {} s", client::CALL.as_secs())]
     Silent,
+    /// It answers, but makes us ask on and on.
+    #[error("the SPIRE server made all of a delivery take longer than {} s", client::ALL_CALLS.as_secs())]
+    Slow,
     /// It does not let us.
     #[error("the SPIRE server refuses: {detail}; the socket must be its admin socket, not its TCP port")]
     Denied {
@@ -102,6 +111,7 @@ impl SpireServerProblem {
         match self {
             Self::Socket(error) => error.code(),
             Self::Unavailable { .. } | Self::Silent => "spire-server-unavailable",
+            Self::Slow => "spire-server-slow",
             Self::Denied { .. } => "spire-server-denied",
             Self::Failed { .. } => "spire-server-failed",
             Self::Malformed { .. } => "spire-server-malformed",
@@ -110,9 +120,14 @@ impl SpireServerProblem {
     }
 }
 
-/// Refuses what is not said of our own trust domain. Some releases put the whole ID where the name belongs.
+/// The name as it is, or in an ID: releases differ in what they put there.
+pub(crate) fn trust_domain(name: &str) -> Option<TrustDomain> {
+    name.strip_prefix("spiffe://").unwrap_or(name).parse().ok()
+}
+
+/// Refuses what is not said of our own trust domain.
 pub(crate) fn check_domain(found: &str, own: &TrustDomain) -> Result<(), SpireServerProblem> {
-    match found.strip_prefix("spiffe://").unwrap_or(found) == own.as_str() {
+    match trust_domain(found).is_some_and(|found| found == *own) {
         true => Ok(()),
         false => Err(SpireServerProblem::OtherDomain { found: shown(found.as_bytes()), own: own.clone() }),
     }

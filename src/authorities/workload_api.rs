@@ -11,16 +11,22 @@ use std::str::FromStr;
 use rust_spiffe::WorkloadApiError;
 use rust_spiffe::transport::{Endpoint, GrpcStatusCode, TransportError};
 
-use crate::files::trusted::FileError;
+use crate::files::believed_socket::SocketError;
 use crate::verify::text::shown;
 
 /// The Unix socket of a Workload API. TCP is not there: anybody on the way would be our CA.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WorkloadApi {
     socket: PathBuf,
+    owner: Option<u32>,
 }
 
 impl WorkloadApi {
+    /// With a user, besides root and ours, whose socket is believed.
+    pub(crate) fn owned_by(self, owner: Option<u32>) -> Self {
+        Self { owner, ..self }
+    }
+
     /// Where it is.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
@@ -36,7 +42,7 @@ impl FromStr for WorkloadApi {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match Endpoint::parse(text) {
-            Ok(Endpoint::Unix(socket)) => Ok(Self { socket }),
+            Ok(Endpoint::Unix(socket)) => Ok(Self { socket, owner: None }),
             _ => Err("not the URL of a Unix socket such as unix:///run/spire/agent.sock"),
         }
     }
@@ -54,7 +60,7 @@ impl fmt::Display for WorkloadApi {
 pub(crate) enum WorkloadApiProblem {
     /// Somebody else could put a socket of his own there.
     #[error("{0}")]
-    Socket(#[from] FileError),
+    Socket(#[from] SocketError),
     /// Nobody listens, or the stream broke off.
     #[error("the Workload API can't be reached: {detail}")]
     Unavailable {

@@ -5,6 +5,7 @@ mod open_files;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::time_provider::DefaultTimeProvider;
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,8 +55,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         }
         Err(errors) => return failed(&StartError::from(errors)),
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    match runtime.map_err(StartError::from).and_then(|runtime| runtime.block_on(serve(source, arguments.reset_clock))) {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&StartError::from(error)),
+    };
+    let served = runtime.block_on(serve(source, arguments.reset_clock));
+    // Threads that wait for a disk which hangs would hold up the end for ever.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -89,3 +96,6 @@ pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
         _ => Err("write it as key=value, as in store.url=memory:".to_owned()),
     }
 }
+
+/// For what is being written; with what the rest takes, a stop ends within 5 s.
+const LEFT_BEHIND: Duration = Duration::from_millis(100);

@@ -12,6 +12,7 @@ use crate::federation::relationship::EndpointUrl;
 
 use super::check::{DAY, MINUTE};
 use super::section::Section;
+use super::users::socket_owner;
 
 /// What `[authorities]` says.
 pub(super) struct Authorities {
@@ -27,12 +28,13 @@ impl Authorities {
     pub(super) fn read(section: &Section<'_>) -> Self {
         let certificates = section.sections("url");
         let issuers = section.sections("oidc");
+        let owner = socket_owner(section, &["workload_api", "spire_server"]);
         let sources = certificates.iter().map(certificates_at).chain(issuers.iter().map(issuer));
         Self {
             files: AuthorityFiles::new(section.paths("x509"), section.paths("jwt")).with_wit(section.paths("wit")),
             sources: each_once(section, sources.flatten().collect()),
-            workload_api: section.parsed("workload_api", str::parse::<WorkloadApi>),
-            spire_server: section.parsed("spire_server", str::parse::<SpireServer>),
+            workload_api: section.parsed("workload_api", str::parse::<WorkloadApi>).map(|api| api.owned_by(owner)),
+            spire_server: section.parsed("spire_server", str::parse::<SpireServer>).map(|it| it.owned_by(owner)),
             refresh_hint: section.duration("refresh_hint", MINUTE..=DAY),
         }
     }

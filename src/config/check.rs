@@ -21,6 +21,7 @@ use super::outputs::{OutputsConfig, outputs};
 use super::places::{SQLITE, default_admin_socket, default_store_url};
 use super::problem::ConfigErrors;
 use super::section::{Context, Section};
+use super::users::socket_owner;
 use super::{Config, EndpointConfig, EndpointKeys, EndpointKind, acme, keys, relationship};
 
 /// Builds the configuration, or says everything that is wrong with it.
@@ -144,6 +145,9 @@ fn key_files(section: &Section<'_>, profile: EndpointKind) -> Option<EndpointKey
     if section.has("spiffe_id") {
         section.refuse("spiffe_id", "chooses among the SVIDs of workload_api, which is not set");
     }
+    if profile == EndpointKind::HttpsSpiffe {
+        socket_owner(section, &["workload_api"]);
+    }
     let certificate = required_path(section, certificate_key, right);
     let private_key = required_path(section, "private_key", "a PEM file with the certificate's private key");
     Some(EndpointKeys::Files { certificate: certificate?, private_key: private_key? })
@@ -153,7 +157,8 @@ fn streamed_svid(section: &Section<'_>, own: Option<&TrustDomain>) -> Option<End
     for name in ["svid", "private_key"].into_iter().filter(|name| section.has(name)) {
         section.refuse(name, "with workload_api no file has the SVID; give one or the other");
     }
-    let api = section.parsed("workload_api", str::parse::<WorkloadApi>);
+    let owner = socket_owner(section, &["workload_api"]);
+    let api = section.parsed("workload_api", str::parse::<WorkloadApi>).map(|api| api.owned_by(owner));
     let spiffe_id = section.parsed("spiffe_id", str::parse::<SpiffeId>);
     if let Some(id) = &spiffe_id {
         if own.is_some_and(|own| own != id.trust_domain()) {

@@ -10,7 +10,7 @@ use super::section::{key_of, list_item, origin_of};
 pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("", &["trust_domain"]),
     ("store", &["url"]),
-    ("authorities", &["x509", "jwt", "wit", "workload_api", "spire_server", "refresh_hint"]),
+    ("authorities", &["x509", "jwt", "wit", "workload_api", "spire_server", "socket_owner", "refresh_hint"]),
     ("authorities.url", &["url", "root_certificates", "interval"]),
     ("authorities.oidc", &["issuer", "jwks_url", "root_certificates", "bearer_token_file", "interval"]),
     (
@@ -37,6 +37,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
             "svid",
             "private_key",
             "workload_api",
+            "socket_owner",
             "spiffe_id",
             "max_connections",
             "max_waits",
@@ -50,7 +51,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
         &["socket", "listen", "certificate", "svid", "private_key", "proxies", "path", "allow", "require_hash"],
     ),
     ("outputs.files", &["folder", "trust_domains", "shared_authorities", "mode", "command"]),
-    ("outputs.spire", &["socket", "trust_domains", "shared_authorities", "state", "take_over"]),
+    ("outputs.spire", &["socket", "socket_owner", "trust_domains", "shared_authorities", "state", "take_over"]),
     ("outputs.object_storage", &["url", "endpoint", "region", "credentials_file"]),
     ("outputs.http", &["listen", "certificate", "private_key", "trust_domains", "shared_authorities"]),
     ("outputs.oidc", &["issuer"]),

@@ -14,6 +14,7 @@ mod policy;
 mod problem;
 mod relationship;
 mod section;
+mod users;
 pub(crate) mod watch;
 
 use std::collections::{BTreeMap, HashMap};

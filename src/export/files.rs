@@ -1,5 +1,6 @@
 //! `[[outputs.files]]`: bundles as files in a folder, for whoever reads PEM or JSON.
 
+mod claims;
 mod command;
 mod contents;
 mod folder;
@@ -19,6 +20,7 @@ use self::command::CommandError;
 use self::contents::contents;
 use self::folder::Folder;
 
+pub(crate) use self::claims::Claims;
 pub(crate) use self::command::AfterChange;
 
 /// One folder of files.
@@ -40,8 +42,10 @@ pub(crate) struct FilesSink {
 }
 
 impl FilesSink {
-    pub(crate) fn new(output: &FilesOutput) -> Self {
-        Self { folder: Folder::new(output.folder.clone(), output.mode), command: output.command.clone() }
+    /// `claims` are those of all outputs of the service.
+    pub(crate) fn new(output: &FilesOutput, claims: &Claims) -> Self {
+        let folder = Folder::new(output.folder.clone(), output.mode, claims.clone());
+        Self { folder, command: output.command.clone() }
     }
 }
 
@@ -51,17 +55,28 @@ impl Sink for FilesSink {
     /// All files of a change appear at once; a command that failed is run again with the next attempt.
     async fn deliver(&mut self, view: &View) -> Result<(), FilesError> {
         let (folder, view, announces) = (self.folder.clone(), view.clone(), self.command.is_some());
-        let written = tokio::task::spawn_blocking(move || folder.replace(&contents(&view), announces));
-        let obstacles = written.await.map_err(|panic| FilesError::NotWritten(io::Error::other(panic)))??;
-        if let Some(command) = self.command.as_ref().filter(|_| self.folder.has_changes()) {
+        let replace = move || {
+            let obstacles = folder.replace(&contents(&view), announces)?;
+            Ok((obstacles, folder.has_changes()))
+        };
+        let (obstacles, has_changes) = blocking(replace).await?;
+        if let Some(command) = self.command.as_ref().filter(|_| has_changes) {
             command.run(&self.folder.changes()).await?;
-            self.folder.forget_changes()?;
+            let folder = self.folder.clone();
+            blocking(move || Ok(folder.forget_changes()?)).await?;
         }
         match obstacles.into_iter().next() {
             None => Ok(()),
             Some(path) => Err(FilesError::InTheWay { path }),
         }
     }
+}
+
+/// Where a disk that hangs holds up nothing else.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FilesError> + Send + 'static,
+) -> Result<T, FilesError> {
+    tokio::task::spawn_blocking(work).await.map_err(|panic| FilesError::NotWritten(io::Error::other(panic)))?
 }
 
 /// Files by their names.
@@ -74,6 +89,12 @@ pub(crate) enum FilesError {
     /// Others could put their own files there.
     #[error("the folder {0}")]
     Folder(#[from] FileError),
+    /// Two outputs would undo each other's files.
+    #[error("the folder is that of the output {} too, by another name; each output has its own", other.display())]
+    OfAnother {
+        /// As the other output calls it.
+        other: PathBuf,
+    },
     /// Nothing was changed.
     #[error("files can't be written, the ones before stay: {0}")]
     NotWritten(#[from] io::Error),
@@ -92,6 +113,7 @@ impl Coded for FilesError {
     fn code(&self) -> &'static str {
         match self {
             Self::Folder(error) => error.code(),
+            Self::OfAnother { .. } => "folder-of-another-output",
             Self::NotWritten(_) => "files-not-written",
             Self::InTheWay { .. } => "file-in-the-way",
             Self::Command(error) => error.code(),

@@ -6,11 +6,13 @@ pub(crate) mod spire_server;
 
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::FutureExt as _;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -44,8 +46,25 @@ impl Coded for Panicked {
     }
 }
 
+/// A delivery goes on and on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the delivery of generation {generation} has not ended for {} s; it is waited for, and nothing newer goes before it",
+    LONG.as_secs()
+)]
+struct Hangs {
+    generation: u64,
+}
+
+impl Coded for Hangs {
+    fn code(&self) -> &'static str {
+        "output-hangs"
+    }
+}
+
 /// Delivers each new view, and the same one again every few minutes, until `stop`. One that fails is tried again, later
-/// each time; by then only the newest counts.
+/// each time; by then only the newest counts. One that hangs is told and waited for: a thread that waits for a disk
+/// can't be ended, and would only be joined by others.
 pub(crate) async fn export(
     mut sink: impl Sink,
     mut views: watch::Receiver<Arc<View>>,
@@ -59,14 +78,16 @@ pub(crate) async fn export(
         let view = views.borrow_and_update().clone();
         // A mistake in one output must not take the service with it.
         let delivery = AssertUnwindSafe(sink.deliver(&view)).catch_unwind();
-        let Some(outcome) = stop.run_until_cancelled(delivery).await else { return };
+        let Some((outcome, has_hung)) = stop.run_until_cancelled(watched(delivery, &view, &progress)).await else {
+            return;
+        };
         let problem = match outcome {
             Ok(outcome) => outcome.err().map(|error| (error.code(), error.to_string())),
             Err(_) => Some((Panicked.code(), Panicked.to_string())),
         };
         let wait = match problem {
             None => {
-                if !there.is_some_and(|there| there.tells_the_same(&view)) || failures > 0 {
+                if !there.is_some_and(|there| there.tells_the_same(&view)) || failures > 0 || has_hung {
                     info!(output = kind, target, generation = view.generation.number, "bundles delivered");
                     progress.delivered(view.generation);
                 }
@@ -84,6 +105,19 @@ pub(crate) async fn export(
             return;
         }
     }
+}
+
+/// The outcome, and whether it took so long that this was told.
+async fn watched<T>(delivery: impl Future<Output = T>, view: &View, progress: &Progress) -> (T, bool) {
+    let mut delivery = pin!(delivery);
+    if let Ok(outcome) = timeout(LONG, &mut delivery).await {
+        return (outcome, false);
+    }
+    let hangs = Hangs { generation: view.generation.number };
+    let (output, target, code) = (progress.kind, &progress.target, hangs.code());
+    warn!(output, target, code, error = %hangs, "bundles not delivered yet");
+    progress.failed(hangs.code(), hangs.to_string());
+    (delivery.await, true)
 }
 
 /// Waits for a view that tells something else than the one that was tried, at most this long; false at the end.
@@ -112,6 +146,8 @@ async fn until_news(
 
 /// How long what somebody else did to the place may last.
 const MENDED_AFTER: Duration = Duration::from_secs(300);
+/// What a delivery takes at most without a word about it.
+const LONG: Duration = Duration::from_secs(30);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 

@@ -46,14 +46,25 @@ impl Sink for ObjectStorage {
         let published = self.published.wait_for(rendered).await.map(|published| published.clone());
         let Ok(Some(published)) = published else { return Ok(()) };
         let hint = own.refresh_hint().unwrap_or_default();
-        let put = self.put(view, &published, hint);
-        timeout(LONGEST, put).await.unwrap_or(Err(ObjectStorageError::Silent))
+        let opened = self.place.open().await?;
+        let is_file = matches!(opened, Opened::File(_));
+        let put = self.put(opened, view, &published, hint);
+        match is_file {
+            // One that hangs is waited for: given up, its thread would be joined by that of the next attempt.
+            true => put.await,
+            false => timeout(LONGEST, put).await.unwrap_or(Err(ObjectStorageError::Silent)),
+        }
     }
 }
 
 impl ObjectStorage {
-    async fn put(&self, view: &View, ours: &PublishedBundle, hint: Duration) -> Result<(), ObjectStorageError> {
-        let opened = self.place.open().await?;
+    async fn put(
+        &self,
+        opened: Opened,
+        view: &View,
+        ours: &PublishedBundle,
+        hint: Duration,
+    ) -> Result<(), ObjectStorageError> {
         let (mode, before) = match there(&opened).await? {
             None => (PutMode::Create, None),
             Some((bytes, _)) if bytes == ours.document.identity.bytes => return Ok(()),

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::authorities::spire_server::api::{Bundle, DeletedBundle, Status, StoredBundle};
 use crate::authorities::spire_server::client::Client;
-use crate::authorities::spire_server::{SpireServer, SpireServerProblem};
+use crate::authorities::spire_server::{SpireServer, SpireServerProblem, trust_domain};
 use crate::outputs::selection::Selection;
 use crate::outputs::view::View;
 use crate::spiffe::public_key::Fingerprint;
@@ -44,7 +44,6 @@ impl Sink for SpireOutput {
         let mut client = Client::connect(&self.server).await?;
         client.bundle(&view.trust_domain).await?;
         let fetched = client.relationships().await?;
-        let fetched = fetched.iter().filter_map(|name| trust_domain(name)).collect();
         let mut there = BTreeMap::new();
         let note = |bundle: Bundle| {
             there.extend(trust_domain(&bundle.trust_domain).map(|name| (name, contents(&bundle))));
@@ -201,11 +200,6 @@ fn batches<T>(items: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
         room = room.saturating_sub(needed);
     }
     batches
-}
-
-/// Releases differ in whether they write the whole ID; what is no name can't be ours.
-fn trust_domain(name: &str) -> Option<TrustDomain> {
-    name.strip_prefix("spiffe://").unwrap_or(name).parse().ok()
 }
 
 /// Why one domain is not as it should be; the others are.

@@ -40,6 +40,21 @@ impl Sink for Place {
     }
 }
 
+/// Ends a delivery when it is told to.
+struct Hanging {
+    ends: watch::Receiver<bool>,
+    place: Place,
+}
+
+impl Sink for Hanging {
+    type Error = Full;
+
+    async fn deliver(&mut self, view: &View) -> Result<(), Full> {
+        self.ends.wait_for(|ends| *ends).await.unwrap();
+        self.place.deliver(view).await
+    }
+}
+
 /// Panics once.
 struct Stumbling {
     stumbles: bool,
@@ -157,4 +172,39 @@ async fn a_sink_that_panics_is_tried_again_as_one_that_fails() {
         stop.cancel();
     };
     tokio::join!(end, script);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_hangs_is_told_until_it_ends_and_holds_up_no_stop() {
+    let (place, progress) = (Place::default(), progress());
+    let (views, view_now) = watch::channel(view(1, []));
+    let (end, ends) = watch::channel(true);
+    let stop = CancellationToken::new();
+    let exporting = export(Hanging { ends, place: place.clone() }, view_now, progress.clone(), stop.clone());
+    let code = || progress.status().last_error.map(|error| error.code);
+    let script = async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        end.send_replace(false);
+        views.send_replace(view(2, [FIXTURES[1].x509()]));
+        tokio::time::sleep(LONG - Duration::from_millis(1)).await;
+        assert_eq!(code(), None);
+        views.send_replace(view(3, [FIXTURES[2].x509()]));
+        tokio::time::sleep(LONG * 100).await;
+        let status = progress.status();
+        assert_eq!((code().as_deref(), status.failures, status.generation), (Some("output-hangs"), 1, Some(1)));
+        end.send_replace(true);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!((code(), &*place.seen.lock().unwrap()), (None, &vec![1, 2, 3]), "one after the other");
+        end.send_replace(false);
+        tokio::time::sleep(MENDED_AFTER + LONG * 2).await;
+        assert_eq!(code().as_deref(), Some("output-hangs"), "also where there is nothing new");
+        end.send_replace(true);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(code(), None);
+        end.send_replace(false);
+        views.send_replace(view(4, []));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        stop.cancel();
+    };
+    tokio::join!(exporting, script);
 }

@@ -11,6 +11,7 @@ pub(crate) mod history;
 pub(crate) mod hold;
 pub(crate) mod hosts;
 pub(crate) mod known;
+pub(crate) mod log_budget;
 pub(crate) mod offered;
 pub(crate) mod order;
 pub(crate) mod outcome;

@@ -1,5 +1,8 @@
 //! The preference `wait` of HTTP (RFC 7240 §4.3), in requests and in answers that honour it.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+
 use std::time::Duration;
 
 /// What is asked for: up to how long the answer may be waited for. `None` if nothing is, or not in whole seconds.

@@ -205,6 +205,8 @@ pub(crate) struct OutputStatus {
     pub(crate) failures: u64,
     /// Changes that a subscriber refused.
     pub(crate) nacks: u64,
+    /// Requests for what the subscriber can't have.
+    pub(crate) refused_requests: u64,
     /// Why the latest change is not delivered, or was refused.
     pub(crate) last_error: Option<ErrorStatus>,
 }

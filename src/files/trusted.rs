@@ -61,8 +61,8 @@ fn check_file(path: &Path) -> Result<(), FileError> {
     check_place(path)
 }
 
-/// Refuses what others could replace, such as a socket in a folder of theirs. Links count at both of their ends.
-pub(crate) fn check_place(path: &Path) -> Result<(), FileError> {
+/// Refuses what others could replace. Links count at both of their ends.
+fn check_place(path: &Path) -> Result<(), FileError> {
     let target = fs::canonicalize(path).map_err(FileError::Unreadable)?;
     for entry in [path, &target] {
         let folder = folder_of(entry);

@@ -6,7 +6,6 @@ pub(crate) mod check;
 mod forwarded;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod log_budget;
 
 use std::io;
 use std::net::TcpListener;
@@ -24,12 +23,12 @@ use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::federation::log_budget::LogBudget;
 use crate::files::unix_socket::UnixSocket;
 use crate::spiffe::spiffe_id::SpiffeId;
 use crate::verify::authorizer::Authorizer;
 
 use self::check::{Checker, Refusal, Refused};
-use self::log_budget::LogBudget;
 use super::connections::serve;
 use super::listener::{DRAIN_SECONDS, ListenerLimits, last_answer, serve_until};
 use super::metrics::Metrics;
@@ -129,9 +128,9 @@ struct Service {
 
 impl Service {
     fn new(path: &str, checker: Checker, proxies: Option<Authorizer>, metrics: Metrics) -> Self {
-        let (path, pool, lines) =
-            (path.trim_end_matches('/').to_owned(), Pool::new(PLACES), LogBudget::new(Instant::now()));
-        Self { path, checker, proxies, pool, metrics, lines }
+        let path = path.trim_end_matches('/').to_owned();
+        let lines = LogBudget::new(LINES_AT_ONCE, PER_LINE, Instant::now());
+        Self { path, checker, proxies, pool: Pool::new(PLACES), metrics, lines }
     }
 
     fn serves(&self, path: &str) -> bool {
@@ -231,6 +230,10 @@ const VERIFYING: usize = 2;
 
 /// Checks that run or wait to: some tenths of a second of the dearest chains.
 const PLACES: usize = 256;
+
+/// Refusals that are logged at once, and one more after each pause.
+const LINES_AT_ONCE: u32 = 100;
+const PER_LINE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests;

@@ -51,8 +51,9 @@ const GAUGES: [(&str, &str, Value<Option<u64>>); 3] = [
     }),
 ];
 
-const COUNTERS: [(&str, &str, Value<u64>); 3] = [
+const COUNTERS: [(&str, &str, Value<u64>); 4] = [
     ("comity_output_pushes", "Changes delivered, to each subscriber", |status| status.pushes),
     ("comity_output_failures", "Deliveries that failed", |status| status.failures),
     ("comity_output_nacks", "Changes that a subscriber refused", |status| status.nacks),
+    ("comity_output_refused_requests", "Requests for what a subscriber can't have", |status| status.refused_requests),
 ];

@@ -30,6 +30,7 @@ pub(crate) struct Progress {
     pushes: AtomicU64,
     failures: AtomicU64,
     nacks: AtomicU64,
+    refused_requests: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -37,6 +38,17 @@ pub(crate) struct Progress {
 struct State {
     delivered: Option<(u64, Timestamp)>,
     error: Option<ErrorStatus>,
+}
+
+impl State {
+    /// False for what is older than what was delivered already: subscribers don't answer in turn.
+    fn reach(&mut self, generation: u64, now: Timestamp) -> bool {
+        let is_news = self.delivered.is_none_or(|(before, _)| generation >= before);
+        if is_news {
+            self.delivered = Some((generation, now));
+        }
+        is_news
+    }
 }
 
 impl Outputs {
@@ -55,6 +67,7 @@ impl Outputs {
             pushes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             nacks: AtomicU64::new(0),
+            refused_requests: AtomicU64::new(0),
             state: Mutex::default(),
         });
         self.all.lock().unwrap_or_else(PoisonError::into_inner).push(progress.clone());
@@ -70,7 +83,7 @@ impl Outputs {
 impl Progress {
     /// This generation changes nothing for it.
     pub(crate) fn is_at(&self, generation: Generation) {
-        self.state().delivered = Some((generation.number, self.clock.now()));
+        self.state().reach(generation.number, self.clock.now());
     }
 
     /// What this generation changed has reached whom it concerns; with several subscribers, one of them.
@@ -78,8 +91,9 @@ impl Progress {
         self.pushes.fetch_add(1, Ordering::Relaxed);
         self.lag.observe(generation.since.elapsed().as_secs_f64());
         let mut state = self.state();
-        state.delivered = Some((generation.number, self.clock.now()));
-        state.error = None;
+        if state.reach(generation.number, self.clock.now()) {
+            state.error = None;
+        }
     }
 
     /// It could not be delivered; it will be tried again.
@@ -92,6 +106,11 @@ impl Progress {
     pub(crate) fn refused(&self, code: &str, detail: String) {
         self.nacks.fetch_add(1, Ordering::Relaxed);
         self.state().error = Some(ErrorStatus { code: code.to_owned(), detail, at: self.clock.now() });
+    }
+
+    /// A subscriber asked for what it can't have.
+    pub(crate) fn refused_request(&self) {
+        self.refused_requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One more subscriber, until the value is dropped.
@@ -112,6 +131,7 @@ impl Progress {
             pushes: count(&self.pushes),
             failures: count(&self.failures),
             nacks: count(&self.nacks),
+            refused_requests: count(&self.refused_requests),
             last_error: state.error.clone(),
         }
     }
@@ -132,3 +152,27 @@ impl Drop for Subscriber {
 
 /// Seconds of the first bucket; the last ends at about two minutes.
 const SHORTEST_LAG: f64 = 0.001;
+
+#[cfg(test)]
+mod tests {
+    use rustls::time_provider::DefaultTimeProvider;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_subscriber_that_lags_takes_no_output_back() {
+        let generation = |number| Generation { number, since: Instant::now() };
+        let clock = Arc::new(Clock::new(Arc::new(DefaultTimeProvider), None));
+        let progress = Outputs::new(clock).add("sds", "/x".into());
+        progress.delivered(generation(5));
+        progress.refused("secret-refused", "no".into());
+        progress.delivered(generation(4));
+        progress.is_at(generation(3));
+        let status = progress.status();
+        assert_eq!((status.generation, status.pushes), (Some(5), 2));
+        assert!(status.last_error.is_some(), "what generation 4 was good for says nothing of 5");
+        progress.delivered(generation(6));
+        assert_eq!((progress.status().generation, progress.status().last_error), (Some(6), None));
+    }
+}

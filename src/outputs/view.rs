@@ -15,7 +15,7 @@ use crate::federation::trust_feed::{Generation, TrustFeed};
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::selection::{Selected, Selection};
+use super::selection::{Lack, Selected, Selection};
 
 /// What an output shows, as of one generation of the snapshot.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl View {
     fn tell_lacking(&self, before: &Self) {
         for (trust_domain, lack) in &self.selected.lacking {
             if before.selected.lacking.get(trust_domain) != Some(lack) {
-                warn!(%trust_domain, code = lack.code(), "outputs don't show this domain, or not all of its keys");
+                tell(trust_domain, *lack);
             }
         }
     }
@@ -49,6 +49,11 @@ impl View {
     pub(crate) fn own(&self) -> Option<&Arc<Bundle>> {
         self.selected.bundles.get(&self.trust_domain)
     }
+}
+
+/// Logs what is missing.
+pub(crate) fn tell(trust_domain: &TrustDomain, lack: Lack) {
+    warn!(%trust_domain, code = lack.code(), "outputs don't show this domain, or not all of its keys");
 }
 
 /// Where views come from. Cheap to clone.

@@ -1,14 +1,16 @@
 //! Bundles as files, as their readers find them.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::partner::{Partner, Relationship};
 use crate::process::until;
+use crate::scripted;
 use crate::service::Service;
 use crate::support::answer::Answer;
 use crate::support::ca::Ca;
@@ -102,6 +104,58 @@ async fn an_output_that_fails_says_so_and_others_go_on() {
     assert!(metrics.contains(&format!("{} 1\n", failing("missing"))), "{metrics}");
 }
 
+#[tokio::test]
+async fn what_outputs_lack_from_the_start_is_logged_once() {
+    let partner = scripted::Partner::start().await;
+    partner.publishes(1, &[&Ca::of("b.example")]);
+    let home = partner.home("");
+    let service = home.start().await;
+    until(async || home.refreshed().await, |status| status["state"] == "current").await;
+    service.stop().await;
+    let outputs = ["one", "two"].map(|name| {
+        fs::create_dir(home.path(name)).unwrap();
+        home.chmod(name, 0o700);
+        format!("[[outputs.files]]\nfolder = \"{{home}}/{name}\"\n")
+    });
+    home.configure(&(outputs.concat() + &partner.relationship("not_after = \"2020-01-01T00:00:00Z\"")));
+    let service = home.start().await;
+    let delivered = |status: &Value| status["outputs"].as_array().unwrap().iter().all(|it| it["pushes"] == 1);
+    until(async || home.admin("GET", "/v1/status").await.json(), delivered).await;
+    let lines = service.log().into_iter().filter(|line| line.contains("outputs don't show this domain"));
+    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(&line).unwrap()).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!((&lines[0]["trust_domain"], &lines[0]["code"]), (&json!("b.example"), &json!("policy-not-after")));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_hangs_holds_up_neither_others_nor_the_stop() {
+    let partner = scripted::Partner::start().await;
+    partner.publishes(1, &[&Ca::of("b.example")]);
+    let home = partner.home("");
+    let outputs = ["hung", "well"].map(|name| {
+        fs::create_dir(home.path(name)).unwrap();
+        home.chmod(name, 0o700);
+        format!("[[outputs.files]]\nfolder = \"{{home}}/{name}\"\n")
+    });
+    home.configure(&(outputs.concat() + &partner.relationship("")));
+    // Reading a pipe to which nobody writes takes for ever, as does a disk without its server.
+    let pipe = home.path("hung/..comity-old/manifest.json");
+    fs::create_dir(home.path("hung/..comity-old")).unwrap();
+    symlink("..comity-old", home.path("hung/..data")).unwrap();
+    assert!(Command::new("mkfifo").args(["-m", "0644"]).arg(&pipe).status().unwrap().success());
+    let service = home.start().await;
+    for sequence in 2..4 {
+        let well = becomes(&home.path("well"), |it| it["trust_domains"]["b.example"]["sequence"] == sequence - 1).await;
+        assert_eq!(well["trust_domain"], "a.example");
+        partner.publishes(sequence, &[&Ca::of("b.example")]);
+        home.refreshed().await;
+    }
+    let status = home.admin("GET", "/v1/status").await.json();
+    assert_eq!((&status["outputs"][0]["pushes"], &status["outputs"][0]["generation"]), (&json!(0), &json!(null)));
+    service.stop().await;
+}
+
 /// Both outputs, once the first one is where the snapshot is.
 async fn outputs(service: &Service) -> [Value; 2] {
     let patience = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -118,16 +172,28 @@ async fn outputs(service: &Service) -> [Value; 2] {
 
 #[tokio::test]
 async fn mistakes_in_an_output_are_told() {
-    for (section, code) in [
-        ("[[outputs.files]]\nmode = \"0644\"\n", "config-rejected"),
-        ("[[outputs.files]]\nfolder = \"x\"\nmode = \"0666\"\n", "config-rejected"),
-        ("[[outputs.files]]\nfolder = \"x\"\ncommand = [\"reload\"]\n", "config-rejected"),
-        ("[[outputs.files]]\nfolder = \"x\"\ntrust_domains = []\n", "config-rejected"),
-        ("[[outputs.files]]\nfolder = \"x\"\n[[outputs.files]]\nfolder = \"x\"\n", "config-rejected"),
-        ("[outputs.fles]\nfolder = \"x\"\n", "config-rejected"),
+    for (section, key, said) in [
+        ("[[outputs.files]]\nmode = \"0644\"\n", "outputs.files[0].folder", "required"),
+        ("[[outputs.files]]\nfolder = \"x\"\nmode = \"0666\"\n", "outputs.files[0].mode", "\"0666\": not a mode"),
+        (
+            "[[outputs.files]]\nfolder = \"x\"\ncommand = [\"reload\"]\n",
+            "outputs.files[0].command",
+            "\"reload\" is no absolute path",
+        ),
+        ("[[outputs.files]]\nfolder = \"x\"\ntrust_domains = []\n", "outputs.files[0].trust_domains", "is empty"),
+        (
+            "[[outputs.files]]\nfolder = \"x\"\n[[outputs.files]]\nfolder = \"./x/\"\n",
+            "outputs.files[1].folder",
+            "is there twice",
+        ),
+        ("[outputs.fles]\nfolder = \"x\"\n", "outputs.fles", "did you mean files?"),
     ] {
         let mut service = Service::new("a.example");
         service.configure_with([], section);
-        assert_eq!(service.start().await.unwrap_err().code(), code, "{section}");
+        let error = service.start().await.unwrap_err();
+        let text = error.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!((error.code(), lines[0]), ("config-rejected", "1 problem in the configuration"), "{section}{text}");
+        assert!(lines[1].starts_with(&format!("  {key}  ")) && lines[1].contains(said), "{section}{text}");
     }
 }

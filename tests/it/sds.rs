@@ -1,6 +1,6 @@
 //! Envoy's secret discovery service, as its clients meet it: what a Secret holds, who sees which, and when it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
 
@@ -258,6 +258,31 @@ async fn sds_04_a_nack_is_logged_and_counted_and_a_changed_list_is_answered_at_o
 }
 
 #[tokio::test]
+async fn a_client_fills_no_log() {
+    let home = home(&section("{home}/grpc.sock", ""));
+    let service = home.start().await;
+    let mut client = connect(&home.path("grpc.sock")).await;
+    let mut talk = Talk::stream(&mut client, asks(&["ALL"])).await;
+    for number in 0..100 {
+        let nonce = talk.next().await.nonce;
+        let other = if number % 2 == 0 { "ROOTCA" } else { "ALL" };
+        talk.says(nack(DiscoveryRequest { response_nonce: nonce, ..asks(&[other]) }));
+        assert_eq!(within(client.fetch_secrets(asks(&[B]))).await.unwrap_err().code(), Code::InvalidArgument);
+    }
+    talk.next().await;
+    let status = home.admin("GET", "/v1/status").await.json();
+    let output = sds_of(&status);
+    assert_eq!((&output["nacks"], &output["refused_requests"]), (&json!(100), &json!(100)), "{status}");
+    drop((talk, client));
+    service.signal("TERM").await;
+    let (_, log) = service.ended().await;
+    for code in ["unknown-secret", "secret-refused"] {
+        let lines = log.lines().filter(|line| line.contains(code)).count();
+        assert!((10..50).contains(&lines), "{lines} lines of {code}");
+    }
+}
+
+#[tokio::test]
 async fn a_change_is_pushed_once_to_whom_it_concerns_and_counted_when_it_is_acknowledged() {
     let (ca, new, c) = (Ca::of("b.example"), Ca::of("b.example"), Ca::of("c.example"));
     let b = Partner::publishing("b.example", 1, &[&ca]).await;
@@ -388,6 +413,33 @@ async fn the_incremental_protocol_sends_what_changed_and_nothing_again_after_a_r
     assert_eq!(talk.changes().await.0, map([("ALL", "a.example 1, b.example 2")]));
     service.configure_with([], &sections(""));
     assert_eq!(talk.changes().await, (map([("ALL", "a.example 1")]), vec![]), "b.example was unsubscribed");
+}
+
+#[tokio::test]
+async fn sds_07_who_comes_back_after_a_restart_is_told_of_what_went_meanwhile() {
+    let b = Partner::publishing("b.example", 1, &[&Ca::of("b.example")]).await;
+    let mut service = service([&b]).await;
+    let first = Talk::delta(&mut client(&service).await, subscribes(&[])).await.next().await;
+    let versions: HashMap<_, _> = first.resources.iter().map(|it| (it.name.clone(), it.version.clone())).collect();
+    assert!(versions.contains_key(B), "{versions:?}");
+    service.stop().await;
+    service.configure_with([], &sections(""));
+    service.start().await.unwrap();
+
+    let mut client = client(&service).await;
+    let nobody = map([("ALL", "a.example 1"), (B, NOBODY)]);
+    for names in [&["ALL", "ROOTCA", B][..], &[]] {
+        let again = DeltaDiscoveryRequest { initial_resource_versions: versions.clone(), ..subscribes(names) };
+        let told = Talk::delta(&mut client, again).await.changes().await;
+        assert_eq!(told, (nobody.clone(), vec![]), "{names:?}: Envoy ignores removals, so it is emptied");
+    }
+    let all = map([("ALL", "a.example 1"), ("ROOTCA", "a.example 1"), ("spiffe://a.example", "a.example 1")]);
+    let anew = Talk::delta(&mut client, subscribes(&[])).await.changes().await;
+    assert_eq!(anew, (all.clone(), vec![]), "who has nothing gets everything");
+    let state = DiscoveryRequest { version_info: "before".into(), ..asks(&[]) };
+    assert_eq!(Talk::stream(&mut client, state).await.shows().await, all);
+    let unknown = Talk::delta(&mut client, subscribes(&[B])).await.changes().await;
+    assert_eq!(unknown, (map([]), vec![B.to_owned()]), "who never had it is told that it isn't there");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::authorities::backoff::doubled;
-use crate::files::trusted;
+use crate::files::believed_socket;
 
 use super::{WorkloadApi, WorkloadApiProblem};
 
@@ -50,7 +50,7 @@ async fn read<T>(
 ) -> Result<(), WorkloadApiProblem> {
     let opened = async {
         // Whoever can replace the socket decides whom our peers trust.
-        trusted::check_place(api.socket())?;
+        believed_socket::check(&api.socket, api.owner)?;
         let mut messages = open(WorkloadApiClient::connect(api.endpoint()).await?).await?;
         Ok::<_, WorkloadApiProblem>((messages.next().await, messages))
     };
@@ -78,6 +78,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use futures_util::future::FutureExt as _;
 
     use super::*;
@@ -86,6 +89,22 @@ mod tests {
     fn a_stream_that_ends_is_opened_again_ever_less_often() {
         let seconds = [0, 1, 2, 3, 6, u32::MAX].map(|failures| wait(failures).as_secs());
         assert_eq!(seconds, [1, 1, 2, 4, 30, 30]);
+    }
+
+    #[tokio::test]
+    async fn an_agent_in_whose_place_others_could_listen_is_not_connected_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = folder.path().join("open");
+        std::fs::create_dir_all(open.join("public")).unwrap();
+        std::fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        let socket = open.join("public/api.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let api: WorkloadApi = format!("unix://{}", socket.display()).parse().unwrap();
+        let open = |client: WorkloadApiClient| async move { Ok(client.stream_x509_bundles().await?.boxed()) }.boxed();
+        let refused = read(&api, &open, |_| panic!("nothing was said")).await.unwrap_err();
+        assert_eq!(refused.code(), "file-writable-by-others", "{refused}");
+        assert!(listener.accept().is_err(), "nobody came");
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::check::socket_path;
 use crate::config::section::Section;
+use crate::config::users::number;
 use crate::grpc::access::{AccessRule, AccessRules};
 use crate::grpc::sds::secrets::SecretNames;
 use crate::spiffe::trust_domain::TrustDomain;
@@ -96,21 +97,4 @@ fn rule(section: &Section<'_>) -> Option<AccessRule> {
     })
 }
 
-/// Of a user or a group; the outer `None` is a mistake.
-fn number(section: &Section<'_>, name: &str) -> Option<Option<u32>> {
-    if !section.has(name) {
-        return Some(None);
-    }
-    let number = section.integer(name, 0..=HIGHEST)?;
-    if number == NOBODY {
-        section.refuse(name, "65534 is whoever has no number on this machine, such as all users of some container");
-        return None;
-    }
-    u32::try_from(number).ok().map(Some)
-}
-
 const SECRET_NAME_BYTES: usize = 255;
-/// 4294967295 stands for "none" in system calls.
-const HIGHEST: u64 = 4_294_967_294;
-/// The kernel shows users of another user namespace as this one (user_namespaces(7)).
-const NOBODY: u64 = 65_534;

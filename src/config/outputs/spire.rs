@@ -6,6 +6,7 @@ use crate::authorities::spire_server::SpireServer;
 use crate::config::check::required_path;
 use crate::config::places::default_state_file;
 use crate::config::section::Section;
+use crate::config::users::socket_owner;
 use crate::export::spire_server::SpireOutput;
 use crate::spiffe::public_key::Fingerprint;
 
@@ -15,7 +16,7 @@ pub(super) fn spire(section: &Section<'_>, store_url: Option<&str>) -> Vec<Spire
     let mut outputs: Vec<SpireOutput> = Vec::new();
     for section in section.sections("spire") {
         let Some(output) = one(&section, store_url) else { continue };
-        if outputs.iter().any(|other| other.server == output.server) {
+        if outputs.iter().any(|other| other.server.socket() == output.server.socket()) {
             section.refuse("socket", "is there twice; the two would delete each other's bundles");
         } else if outputs.iter().any(|other| other.state == output.state) {
             section.refuse("state", "belongs to another output already");
@@ -34,6 +35,7 @@ fn one(section: &Section<'_>, store_url: Option<&str>) -> Option<SpireOutput> {
         }
         server
     });
+    let server = server.map(|server| server.owned_by(socket_owner(section, &["socket"])));
     let selection = selection(section);
     let take_over = section.boolean("take_over").unwrap_or(false);
     let state = server.as_ref().and_then(|server| state(section, server, store_url));

@@ -45,6 +45,22 @@ fn a_storage_gets_its_variables_and_no_others() {
 }
 
 #[test]
+fn whose_socket_is_believed_is_said_for_each() {
+    let folder = Folder::new();
+    let text = "socket = \"/s.sock\"\nsocket_owner = 1000\n[authorities]\nsocket_owner = 1001\n\
+                spire_server = \"unix:///s.sock\"\nworkload_api = \"unix:///a.sock\"\n[endpoint.https_spiffe]\n\
+                listen = \"127.0.0.1:0\"\nworkload_api = \"unix:///a.sock\"\nsocket_owner = 1002";
+    let config = folder.load(&spire(text)).unwrap();
+    let server = SpireServer::at(Path::new("/s.sock")).unwrap();
+    let agent: WorkloadApi = "unix:///a.sock".parse().unwrap();
+    assert_eq!(config.outputs.spire[0].server, server.clone().owned_by(Some(1000)));
+    assert_eq!(config.spire_server, Some(server.owned_by(Some(1001))));
+    assert_eq!(config.workload_api, Some(agent.clone().owned_by(Some(1001))));
+    let EndpointKeys::WorkloadApi(request) = &config.endpoints[0].keys else { panic!("{:?}", config.endpoints) };
+    assert_eq!(request.api, agent.owned_by(Some(1002)));
+}
+
+#[test]
 fn every_mistake_of_an_output_is_told() {
     let memory = |keys: &str| format!("{}[store]\nurl = \"memory:\"\n", spire(keys));
     let twice = "socket = \"/s\"\n[[outputs.spire]]\nsocket = \"/s\"";
@@ -52,6 +68,14 @@ fn every_mistake_of_an_output_is_told() {
     for (text, key, message) in [
         (spire(""), "outputs.spire[0].socket", "required"),
         (spire("socket = \"\""), "outputs.spire[0].socket", "is not a path"),
+        (spire("socket = \"/s\"\nsocket_owner = \"spire\""), "outputs.spire[0].socket_owner", "not a whole number"),
+        (spire("socket = \"/s\"\nsocket_owner = 65534"), "outputs.spire[0].socket_owner", "no number on this machine"),
+        (with("[authorities]\nsocket_owner = 1"), "authorities.socket_owner", "is for workload_api or spire_server"),
+        (
+            with("[endpoint.https_spiffe]\nsocket_owner = 1"),
+            "endpoint.https_spiffe.socket_owner",
+            "is for workload_api, which is not set",
+        ),
         (spire("socket = \"/s\"\nsockets = 1"), "outputs.spire[0].sockets", "did you mean socket"),
         (spire("socket = \"/s\"\ntrust_domains = []"), "outputs.spire[0].trust_domains", "is empty"),
         (spire("socket = \"/s\"\ntrust_domains = [\"B\"]"), "outputs.spire[0].trust_domains", "B"),

@@ -1,5 +1,6 @@
 //! What is run after files have changed.
 
+use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -16,13 +17,17 @@ pub(crate) struct AfterChange {
 }
 
 impl AfterChange {
-    /// Runs it for at most a minute, with the path of a JSON file that names the changed files in `COMITY_CHANGES`.
+    /// Runs it for at most a minute, with the path of a JSON file that names the changed files in `COMITY_CHANGES`, and
+    /// of our own environment with what is harmless: keys of a storage and parts of the configuration are in there too.
     pub(super) async fn run(&self, changes: &Path) -> Result<(), CommandError> {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).env("COMITY_CHANGES", changes);
+        let passed_on = PASSED_ON.iter().filter_map(|name| Some((name, env::var_os(name)?)));
+        command.args(&self.arguments).env_clear().envs(passed_on).env("COMITY_CHANGES", changes);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
         let program = || self.program.clone();
-        let mut child = command.spawn().map_err(|source| CommandError::NotRun { program: program(), source })?;
+        // Loading the program waits for its disk.
+        let spawned = tokio::task::spawn_blocking(move || command.spawn()).await.map_err(io::Error::other).flatten();
+        let mut child = spawned.map_err(|source| CommandError::NotRun { program: program(), source })?;
         match tokio::time::timeout(LONGEST, child.wait()).await {
             Err(_) => Err(CommandError::TooLong { program: program() }),
             Ok(Err(source)) => Err(CommandError::NotRun { program: program(), source }),
@@ -56,3 +61,5 @@ impl CommandError {
 }
 
 const LONGEST: Duration = Duration::from_secs(60);
+/// How programs find others and their files, and in which language and zone they speak.
+pub(super) const PASSED_ON: [&str; 5] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ"];

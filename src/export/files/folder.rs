@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::files::trusted;
 use crate::files::trusted::FileError;
 
+use super::claims::Claims;
 use super::contents::MANIFEST;
 use super::{Contents, FilesError};
 
@@ -20,11 +21,12 @@ use super::{Contents, FilesError};
 pub(super) struct Folder {
     path: PathBuf,
     mode: u32,
+    claims: Claims,
 }
 
 impl Folder {
-    pub(super) fn new(path: PathBuf, mode: u32) -> Self {
-        Self { path, mode }
+    pub(super) fn new(path: PathBuf, mode: u32, claims: Claims) -> Self {
+        Self { path, mode, claims }
     }
 
     /// Makes these the files of the folder, all at once, and removes those that were ours and are none of these. What is
@@ -36,9 +38,7 @@ impl Folder {
     /// # Errors
     /// Nothing has changed.
     pub(super) fn replace(&self, contents: &Contents, announces: bool) -> Result<Vec<PathBuf>, FilesError> {
-        let metadata = fs::metadata(&self.path).map_err(FileError::Unreadable)?;
-        trusted::check_mode(&self.path, &metadata)?;
-        self.check_data()?;
+        self.check()?;
         let there = self.there(contents);
         if there.same.len() < contents.len() || there.has_more {
             self.swap(contents, &there, announces)?;
@@ -47,6 +47,17 @@ impl Folder {
         self.tidy(contents)?;
         File::open(&self.path)?.sync_all()?;
         Ok(obstacles)
+    }
+
+    /// Refuses a folder in which others write.
+    fn check(&self) -> Result<(), FilesError> {
+        let metadata = fs::metadata(&self.path).map_err(|error| {
+            self.claims.leave(&self.path);
+            FileError::Unreadable(error)
+        })?;
+        trusted::check_mode(&self.path, &metadata)?;
+        self.claims.take(&self.path, &metadata).map_err(|other| FilesError::OfAnother { other })?;
+        self.check_data()
     }
 
     /// Refuses a link that somebody else swaps.

@@ -37,7 +37,7 @@ fn output(folder: &Path) -> FilesOutput {
 }
 
 async fn deliver(output: &FilesOutput, bundles: &[(&str, Vec<Authority>)]) -> Result<(), &'static str> {
-    FilesSink::new(output).deliver(&view(bundles)).await.map_err(|error| error.code())
+    FilesSink::new(output, &Claims::default()).deliver(&view(bundles)).await.map_err(|error| error.code())
 }
 
 /// What a user sees: not our own folders and links.
@@ -99,7 +99,7 @@ async fn bnd_30_a_change_swaps_all_files_and_nothing_else_touches_them() {
     let first = target();
     let mut same = view(&[("a", vec![ca(1)]), ("b", vec![ca(2)])]);
     same.generation.number = 9;
-    FilesSink::new(&output).deliver(&same).await.unwrap();
+    FilesSink::new(&output, &Claims::default()).deliver(&same).await.unwrap();
     assert_eq!(target(), first, "a restart with the same bundles writes nothing");
     deliver(&output, &[("a", vec![ca(1)]), ("b", vec![ca(3)])]).await.unwrap();
     assert_ne!(target(), first);
@@ -128,11 +128,11 @@ async fn the_manifest_says_why_a_domain_is_missing_and_is_mended_too() {
     lacking.generation.number = 2;
     for lack in [Lack::Stale, Lack::Over] {
         lacking.selected.lacking = [(domain("b"), lack)].into();
-        FilesSink::new(&output).deliver(&lacking).await.unwrap();
+        FilesSink::new(&output, &Claims::default()).deliver(&lacking).await.unwrap();
         assert_eq!(manifest()["lacking"]["b"], lack.code());
     }
     fs::write(folder.path().join("..data/manifest.json"), "{}").unwrap();
-    FilesSink::new(&output).deliver(&lacking).await.unwrap();
+    FilesSink::new(&output, &Claims::default()).deliver(&lacking).await.unwrap();
     assert_eq!(manifest()["lacking"]["b"], Lack::Over.code(), "mended");
 }
 
@@ -171,6 +171,34 @@ async fn one_file_in_the_way_blocks_no_other_and_is_not_lost() {
     fs::remove_file(folder.path().join("manifest.json")).unwrap();
     assert_eq!(deliver(&output, &both).await, Ok(()));
     assert!(folder.path().join("a.trust-bundle.pem").exists() && folder.path().join("notes.txt").exists());
+}
+
+#[tokio::test]
+async fn one_folder_under_two_names_is_written_by_one_output() {
+    let place = tempfile::tempdir().unwrap();
+    let [folder, elsewhere, link] = ["folder", "elsewhere", "link"].map(|name| place.path().join(name));
+    fs::create_dir(&folder).unwrap();
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&folder, &link).unwrap();
+    let claims = Claims::default();
+    let mut first = FilesSink::new(&output(&folder), &claims);
+    first.deliver(&view(&[("a", vec![ca(1)])])).await.unwrap();
+    for spelling in [link.clone(), place.path().join("elsewhere/../folder")] {
+        let error = FilesSink::new(&output(&spelling), &claims).deliver(&view(&[])).await.unwrap_err();
+        assert!(error.to_string().contains(folder.to_str().unwrap()), "{error}");
+        assert_eq!(error.code(), "folder-of-another-output", "{}", spelling.display());
+    }
+    assert!(folder.join("a.jwks.json").exists(), "untouched");
+    let mut second = FilesSink::new(&output(&link), &claims);
+    fs::remove_file(&link).unwrap();
+    symlink(&elsewhere, &link).unwrap();
+    second.deliver(&view(&[])).await.unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+    symlink(&elsewhere, &folder).unwrap();
+    assert_eq!(first.deliver(&view(&[])).await.unwrap_err().code(), "folder-of-another-output");
+    fs::remove_file(&link).unwrap();
+    assert_eq!(second.deliver(&view(&[])).await.unwrap_err().code(), "file-unreadable");
+    first.deliver(&view(&[])).await.unwrap();
 }
 
 #[tokio::test]
@@ -217,6 +245,27 @@ async fn the_command_hears_of_each_change_in_a_file_and_again_until_it_succeeds(
     let (written, removed) = heard().unwrap();
     assert!(written.as_array().unwrap().contains(&"b.trust-bundle.pem".into()), "{written}");
     assert_eq!(removed, serde_json::json!(["a.jwks.json", "a.trust-bundle.pem"]));
+}
+
+#[tokio::test]
+async fn the_command_inherits_no_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let heard = folder.path().join("heard");
+    let command = AfterChange {
+        program: "/bin/sh".into(),
+        arguments: vec!["-c".into(), "env > \"$1\"".into(), "sh".into(), heard.display().to_string()],
+    };
+    let output = FilesOutput { command: Some(command), ..output(folder.path()) };
+    // What a shell sets by itself.
+    let known = ["COMITY_CHANGES", "PWD", "OLDPWD", "SHLVL", "_"].iter().chain(&command::PASSED_ON);
+    let is_known = |name: &str| known.clone().any(|known| *known == name);
+    assert!(std::env::vars_os().any(|(name, _)| !name.to_str().is_some_and(is_known)), "there is nothing to hide");
+    deliver(&output, &[("a", vec![ca(1)])]).await.unwrap();
+    let heard = fs::read_to_string(heard).unwrap();
+    let names: Vec<_> = heard.lines().map(|line| line.split('=').next().unwrap()).collect();
+    assert!(names.contains(&"COMITY_CHANGES") && names.contains(&"PATH"), "{names:?}");
+    let strange: Vec<_> = names.into_iter().filter(|name| !is_known(name)).collect();
+    assert_eq!(strange, [""; 0]);
 }
 
 #[tokio::test]

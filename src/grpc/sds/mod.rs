@@ -1,5 +1,6 @@
 //! Envoy's secret discovery service (SDS v3): bundles as Envoy's SPIFFE validator reads them.
 
+mod client;
 mod delta;
 mod dialogue;
 pub(crate) mod secrets;
@@ -23,11 +24,12 @@ use super::places::{Place, Places};
 use super::services::{caller, denied};
 use crate::outputs::progress::Progress;
 
+use self::client::{Client, Lines};
 use self::delta::Delta;
 use self::dialogue::Dialogue;
 use self::secrets::SecretNames;
 use self::state_of_the_world::StateOfTheWorld;
-use self::talk::{Shelf, Talk, refused};
+use self::talk::{Shelf, Talk};
 
 /// SDS for all whom the rules of the listener show something.
 ///
@@ -36,13 +38,14 @@ pub(crate) struct SecretDiscovery {
     feeds: Arc<Feeds>,
     shelf: Arc<Shelf>,
     streams: Arc<Places>,
+    lines: Arc<Lines>,
     progress: Arc<Progress>,
 }
 
 impl SecretDiscovery {
     pub(crate) fn new(feeds: Arc<Feeds>, names: SecretNames, progress: Arc<Progress>) -> Self {
         let streams = Places::new(STREAMS, STREAMS_PER_USER);
-        Self { feeds, shelf: Arc::new(Shelf::new(names)), streams, progress }
+        Self { feeds, shelf: Arc::new(Shelf::new(names)), streams, lines: Arc::default(), progress }
     }
 
     /// Who asks, and whether there is room, is judged before anything of a request is read.
@@ -65,8 +68,12 @@ impl SecretDiscovery {
 
     fn talk<D: Dialogue>(&self, request: Request<Streaming<D::Request>>) -> Result<Talk<D>, Status> {
         let subscription = self.subscription(&request)?;
-        let place = request.extensions().get::<Arc<Place>>().cloned();
-        Ok(Talk::new(request.into_inner(), subscription, &self.shelf, &self.progress, place))
+        let (client, place) = (self.client(&request)?, request.extensions().get::<Arc<Place>>().cloned());
+        Ok(Talk::new(request.into_inner(), subscription, &self.shelf, client, place))
+    }
+
+    fn client<T>(&self, request: &Request<T>) -> Result<Client, Status> {
+        Ok(Client { uid: caller(request)?.uid, lines: self.lines.clone(), progress: self.progress.clone() })
     }
 }
 
@@ -104,9 +111,9 @@ impl server::SecretDiscoveryService for SecretDiscovery {
         &self,
         request: Request<discovery::DiscoveryRequest>,
     ) -> Result<Response<discovery::DiscoveryResponse>, Status> {
-        let secrets = self.shelf.secrets(&self.subscription(&request)?.view());
+        let (client, secrets) = (self.client(&request)?, self.shelf.secrets(&self.subscription(&request)?.view()));
         let mut dialogue = StateOfTheWorld::default();
-        dialogue.hear(request.into_inner(), &secrets).map_err(|refusal| refused(&refusal))?;
+        dialogue.hear(request.into_inner(), &secrets).map_err(|refusal| client.refuse(&refusal))?;
         Ok(Response::new(dialogue.say(&secrets).unwrap_or_default()))
     }
 }

@@ -6,16 +6,16 @@ use std::time::Duration;
 use futures_util::stream::{Stream, unfold};
 use tokio::time::{Instant, sleep_until};
 use tonic::{Code, Status, Streaming};
-use tracing::warn;
 
 use crate::grpc::feed::{News, Subscription};
 use crate::grpc::places::Place;
 use crate::grpc::services::denied;
-use crate::outputs::progress::{Progress, Subscriber};
+use crate::outputs::progress::Subscriber;
 use crate::outputs::selection::Selected;
 use crate::outputs::view::View;
 
-use super::dialogue::{Dialogue, Heard, Refusal};
+use super::client::Client;
+use super::dialogue::{Dialogue, Heard};
 use super::secrets::{SecretNames, Secrets};
 
 /// The Secrets of the views that are in use, so that many streams share what is made of one.
@@ -48,7 +48,7 @@ pub(super) struct Talk<D: Dialogue> {
     subscription: Subscription,
     secrets: Arc<Secrets>,
     shelf: Arc<Shelf>,
-    progress: Arc<Progress>,
+    client: Client,
     /// When it must have asked for something, until it has.
     asks_until: Option<Instant>,
     /// Whether it ends as soon as the client knows that it may see nothing any more.
@@ -62,7 +62,7 @@ impl<D: Dialogue> Talk<D> {
         requests: Streaming<D::Request>,
         mut subscription: Subscription,
         shelf: &Arc<Shelf>,
-        progress: &Arc<Progress>,
+        client: Client,
         place: Option<Arc<Place>>,
     ) -> Self {
         Self {
@@ -71,10 +71,10 @@ impl<D: Dialogue> Talk<D> {
             secrets: shelf.secrets(&subscription.view()),
             subscription,
             shelf: shelf.clone(),
-            progress: progress.clone(),
             asks_until: Some(Instant::now() + FIRST_REQUEST),
             is_denied: false,
-            _subscriber: progress.subscriber(),
+            _subscriber: client.progress.subscriber(),
+            client,
             _place: place,
         }
     }
@@ -128,7 +128,7 @@ impl<D: Dialogue> Talk<D> {
         self.asks_until = None;
         match self.dialogue.hear(request, &self.secrets) {
             Ok(heard) => self.tell(heard),
-            Err(refusal) => return Err(End::ByUs(refused(&refusal))),
+            Err(refusal) => return Err(End::ByUs(self.client.refuse(&refusal))),
         }
         Ok(())
     }
@@ -136,18 +136,9 @@ impl<D: Dialogue> Talk<D> {
     fn tell(&self, heard: Heard) {
         match heard {
             Heard::Nothing => {}
-            Heard::Accepted { generation, is_news: true } => self.progress.delivered(generation),
-            Heard::Accepted { generation, is_news: false } => self.progress.is_at(generation),
-            Heard::Refused { detail } => {
-                let generation = self.secrets.view.generation.number;
-                warn!(
-                    code = "secret-refused",
-                    generation,
-                    ?detail,
-                    "a client refuses the Secrets that it was sent, and keeps those before"
-                );
-                self.progress.refused("secret-refused", detail);
-            }
+            Heard::Accepted { generation, is_news: true } => self.client.progress.delivered(generation),
+            Heard::Accepted { generation, is_news: false } => self.client.progress.is_at(generation),
+            Heard::Refused { detail } => self.client.refuses(self.secrets.view.generation.number, detail),
         }
     }
 
@@ -157,7 +148,7 @@ impl<D: Dialogue> Talk<D> {
         if !view.shows_the_same(known) || view.selected.lacking != known.selected.lacking {
             self.secrets = self.shelf.secrets(view);
         } else if self.dialogue.exchange().is_settled() {
-            self.progress.is_at(view.generation);
+            self.client.progress.is_at(view.generation);
         }
     }
 
@@ -172,12 +163,6 @@ impl<D: Dialogue> Talk<D> {
 enum End {
     ByClient,
     ByUs(Status),
-}
-
-/// Tells a client, and the log, why its request is refused.
-pub(super) fn refused(refusal: &Refusal) -> Status {
-    warn!(code = refusal.code(), error = ?refusal.to_string(), "a request for Secrets was refused");
-    Status::invalid_argument(refusal.to_string())
 }
 
 /// A stream that asks for nothing is of no use.

@@ -96,6 +96,7 @@ fn answers_are_what_the_openapi_document_says() {
             pushes: 1,
             failures: 1,
             nacks: 0,
+            refused_requests: 0,
             last_error: full.last_error.clone(),
         }],
         warnings: full.warnings.clone(),
