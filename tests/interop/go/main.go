@@ -80,24 +80,15 @@ func run(
 		return errors.New("give -comity PATH or -itself")
 	default:
 		// Most of the time with pebble passes between two orders, and with SDS until a bundle is stale.
-		checks, err := startACME(ctx, comity, folder, peers, acme)
-		if err != nil {
-			return fmt.Errorf("ACME: %w", err)
-		}
-		sds := make(chan error, 1)
-		done := make(chan struct{})
-		go func() { sds <- checkSDS(ctx, report, comity, folder, peers, proxies) }()
-		go func() {
-			defer close(done)
-			checks.run(ctx, report)
-		}()
+		beside := make(chan error, 2)
+		go func() { beside <- checkACME(ctx, report, comity, folder, peers, acme) }()
+		go func() { beside <- checkSDS(ctx, report, comity, folder, peers, proxies) }()
 		err = errors.Join(
 			runAgainstComity(ctx, report, comity, folder, peers, proxies),
 			checkWorkloadOutput(ctx, report, comity, folder, workloads),
 			checkSPIREServer(ctx, report, comity, folder, peers, moto),
 		)
-		<-done
-		return errors.Join(err, <-sds)
+		return errors.Join(err, <-beside, <-beside)
 	}
 }
 
