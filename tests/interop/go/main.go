@@ -35,6 +35,7 @@ func main() {
 	flag.StringVar(&acme.challtestsrv, "challtestsrv", "pebble-challtestsrv", "the binary of pebble's DNS")
 	moto := flag.String("moto", "moto_server", "the binary of moto, an S3 server")
 	istio := flag.String("istio", "", "the program of tests/interop/istio")
+	spire := flag.String("spire", "", "SPIRE's own server; without it, its SDK alone")
 	speed := flag.String("speed", "", "only time go-spiffe with the chains in this folder, made if it has none")
 	itself := flag.Bool("itself", false, "run go-spiffe against itself: proves the checks, needs no comity")
 	flag.Parse()
@@ -48,7 +49,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	report := &report{}
-	if err := run(ctx, report, *comity, *itself, proxies, acme, workloads, *moto, *istio); err != nil {
+	if err := run(ctx, report, *comity, *itself, proxies, acme, workloads, *moto, *istio, *spire); err != nil {
 		report.record("the run itself", err)
 	}
 	fmt.Printf("%d passed, %d failed\n", report.passed, report.failed)
@@ -60,7 +61,7 @@ func main() {
 
 func run(
 	ctx context.Context, report *report, comity string, itself bool, proxies binaries, acme acmeBinaries,
-	workloads workloads, moto, istio string,
+	workloads workloads, moto, istio, spire string,
 ) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -91,6 +92,9 @@ func run(
 			checkWorkloadOutput(ctx, report, comity, folder, workloads),
 			checkSPIREServer(ctx, report, comity, folder, peers, moto),
 		)
+		if spire != "" {
+			err = errors.Join(err, checkSPIREBinary(ctx, report, comity, folder, peers, spire))
+		}
 		return errors.Join(err, <-beside, <-beside, <-beside)
 	}
 }
