@@ -119,7 +119,7 @@ impl App {
         let addresses = listeners.addresses();
         let own = OwnKeys { publisher: publisher.clone(), status };
         own.start(&config, &shared, &mut tasks).await;
-        let views = Views { trust_domain: config.trust_domain.clone(), feed: feed.clone(), clock: clock.clone() };
+        let views = Views::new(config.trust_domain.clone(), feed.clone(), clock.clone());
         let (configured, configured_now) = watch::channel(config);
         listeners.renew(&store, &clock, &mut tasks).await?;
         let progress = Outputs::new(clock.clone());

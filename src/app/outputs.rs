@@ -1,6 +1,5 @@
 //! The outputs that push, from configuration to service.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -12,7 +11,7 @@ use crate::export::{Sink, export};
 use crate::federation::publisher::Publisher;
 use crate::outputs::progress::{Outputs, Progress};
 use crate::outputs::selection::Selection;
-use crate::outputs::view::{Views, tell};
+use crate::outputs::view::Views;
 
 use super::Tasks;
 
@@ -24,7 +23,6 @@ pub(super) fn start(
     outputs: &Outputs,
     tasks: &mut Tasks,
 ) {
-    tell_lacking(config, views);
     let claims = Claims::default();
     for output in &config.files {
         let progress = outputs.add("files", output.folder.display().to_string());
@@ -39,17 +37,6 @@ pub(super) fn start(
         let sink = ObjectStorage { place: place.clone(), published: publisher.published() };
         push(sink, Selection::only(&views.trust_domain), progress, views, tasks);
     }
-}
-
-/// Logs what is missing from the start, once for all outputs. What is missing later each of them tells by itself.
-fn tell_lacking(config: &OutputsConfig, views: &Views) {
-    let pushed = config.files.iter().map(|output| &output.selection).chain(config.spire.iter().map(|it| &it.selection));
-    let served = config.http.iter().map(|http| &http.selection);
-    let asked = config.grpc.iter().flat_map(|grpc| grpc.rules.selections());
-    let oidc = config.oidc.iter().map(|_| Selection::only(&views.trust_domain));
-    let selections = pushed.chain(served).cloned().chain(asked).chain(oidc);
-    let lacking: BTreeSet<_> = selections.flat_map(|selection| views.look(&selection).selected.lacking).collect();
-    lacking.iter().for_each(|(trust_domain, lack)| tell(trust_domain, *lack));
 }
 
 /// Takes what a selection shows to one place, for as long as the service runs.

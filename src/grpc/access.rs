@@ -41,12 +41,6 @@ impl AccessRules {
         let trust_domains = named.map(|sets| sets.into_iter().flatten().chain(once(own)).cloned().collect());
         Some(Selection { trust_domains, shared_authorities: self.shared_authorities })
     }
-
-    /// What each rule shows.
-    pub(crate) fn selections(&self) -> impl Iterator<Item = Selection> {
-        let shared_authorities = self.shared_authorities;
-        self.allow.iter().map(move |rule| Selection { trust_domains: rule.trust_domains.clone(), shared_authorities })
-    }
 }
 
 impl AccessRule {

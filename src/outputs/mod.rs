@@ -4,4 +4,5 @@ pub(crate) mod nobody;
 pub(crate) mod progress;
 pub(crate) mod selection;
 pub(crate) mod served;
+mod told;
 pub(crate) mod view;

@@ -36,7 +36,7 @@ pub(crate) struct Selected {
 }
 
 /// Why an output doesn't show a domain, or all of its keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lack {
     /// Its bundle is too old.
     Stale,

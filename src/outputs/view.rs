@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::federation::clock::Clock;
 use crate::federation::timestamp::Timestamp;
@@ -15,7 +14,8 @@ use crate::federation::trust_feed::{Generation, TrustFeed};
 use crate::spiffe::bundle::Bundle;
 use crate::spiffe::trust_domain::TrustDomain;
 
-use super::selection::{Lack, Selected, Selection};
+use super::selection::{Selected, Selection};
+use super::told::Told;
 
 /// What an output shows, as of one generation of the snapshot.
 #[derive(Clone, Debug)]
@@ -36,35 +36,26 @@ impl View {
         self.shows_the_same(other) && self.selected.lacking == other.selected.lacking
     }
 
-    /// Logs what is missing since then.
-    fn tell_lacking(&self, before: &Self) {
-        for (trust_domain, lack) in &self.selected.lacking {
-            if before.selected.lacking.get(trust_domain) != Some(lack) {
-                tell(trust_domain, *lack);
-            }
-        }
-    }
-
     /// Our own bundle, if the selection has it and there is one.
     pub(crate) fn own(&self) -> Option<&Arc<Bundle>> {
         self.selected.bundles.get(&self.trust_domain)
     }
 }
 
-/// Logs what is missing.
-pub(crate) fn tell(trust_domain: &TrustDomain, lack: Lack) {
-    warn!(%trust_domain, code = lack.code(), "outputs don't show this domain, or not all of its keys");
-}
-
 /// Where views come from. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Views {
     pub(crate) trust_domain: TrustDomain,
-    pub(crate) feed: Arc<TrustFeed>,
+    feed: Arc<TrustFeed>,
     pub(crate) clock: Arc<Clock>,
+    told: Told,
 }
 
 impl Views {
+    pub(crate) fn new(trust_domain: TrustDomain, feed: Arc<TrustFeed>, clock: Arc<Clock>) -> Self {
+        Self { trust_domain, feed, clock, told: Told::default() }
+    }
+
     /// What a selection shows at this moment.
     pub(crate) fn look(&self, selection: &Selection) -> View {
         // The generation first: what comes between the two is looked at again.
@@ -86,8 +77,8 @@ impl Views {
                 view.generation.since = Instant::now();
             }
             let until = view.selected.until;
-            let before = out.send_replace(Arc::new(view));
-            out.borrow().tell_lacking(&before);
+            self.told.tell(&selection, &view.selected.lacking);
+            out.send_replace(Arc::new(view));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.has_come(until) => {}

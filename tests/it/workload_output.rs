@@ -331,6 +331,40 @@ async fn wl_15_a_stop_ends_streams_as_unavailable_and_a_restart_tells_the_same_a
 }
 
 #[tokio::test]
+async fn wl_15_what_changed_while_the_service_was_away_is_there_when_the_library_asks_again() {
+    let (b, next_b) = (Ca::of("b.example"), Ca::of("b.example"));
+    let of_b = Partner::publishing("b.example", 1, &[&b]).await;
+    let of_c = Partner::publishing("c.example", 1, &[&Ca::of("c.example")]).await;
+    let mut service = service(&[&of_b, &of_c], "").await;
+    let library = client(&service.path("workload.sock")).await;
+    let mut bundles = library.stream_x509_bundles().await.unwrap();
+    assert_eq!(within(bundles.next()).await.unwrap().unwrap().len(), 3);
+    service.stop().await;
+    while let Some(Ok(_)) = within(bundles.next()).await {}
+
+    of_b.publishes(2, &[&next_b]);
+    service.configure_with([of_b.relationship()], &listener(""));
+    service.start().await.unwrap();
+    service.refresh("b.example").await;
+    let mut bundles = within(async {
+        loop {
+            if let Ok(bundles) = library.stream_x509_bundles().await {
+                return bundles;
+            }
+        }
+    })
+    .await;
+    let rotated = Some(vec![next_b.der().to_vec()]);
+    loop {
+        let set = within(bundles.next()).await.unwrap().unwrap();
+        assert!(set.get(&TrustDomain::new("c.example").unwrap()).is_none(), "its relationship ended meanwhile");
+        if certificates(&set, "b.example") == rotated {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn wl_03_wl_17_the_socket_takes_plain_http_2_and_describes_what_it_serves() {
     use tonic_reflection::pb::v1::ServerReflectionRequest;
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;

@@ -33,9 +33,37 @@ const acmeLife = 100 * time.Second
 // acmeGap is longer than comity leaves at least between two orders.
 const acmeGap = 80 * time.Second
 
-// startACME has pebble issue the certificate of a comity of its own.
+type acmeStory func(*acmeChecks, context.Context, *report)
+
+// checkACME has pebble issue the certificates of comities. What comes after the first one takes a minute or more each
+// time, so three go through it side by side, each with a pebble of its own.
+func checkACME(ctx context.Context, report *report, binary, folder string, peers *peers, b acmeBinaries) error {
+	stories := []acmeStory{(*acmeChecks).renewing, (*acmeChecks).joining, (*acmeChecks).losing}
+	ended := make(chan error, len(stories))
+	for at, story := range stories {
+		go func() {
+			c, err := startACME(ctx, binary, fmt.Sprintf("%s/acme-%d", folder, at), peers, b)
+			if err != nil {
+				ended <- fmt.Errorf("ACME: %w", err)
+				return
+			}
+			defer c.server.stop()
+			story(c, ctx, report)
+			err = c.comity.stop()
+			if report.hasFailure() {
+				fmt.Printf("--- log of comity with ACME\n%s--- log of pebble\n%s---\n", c.comity.log(), c.server.log())
+			}
+			ended <- err
+		}()
+	}
+	var err error
+	for range stories {
+		err = errors.Join(err, <-ended)
+	}
+	return err
+}
+
 func startACME(ctx context.Context, binary, folder string, peers *peers, b acmeBinaries) (*acmeChecks, error) {
-	folder = folder + "/acme"
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return nil, err
 	}
@@ -55,21 +83,21 @@ func startACME(ctx context.Context, binary, folder string, peers *peers, b acmeB
 	return c, nil
 }
 
-// run makes all checks, and stops pebble and comity.
-func (c *acmeChecks) run(ctx context.Context, report *report) {
-	defer c.server.stop()
+func (c *acmeChecks) renewing(ctx context.Context, report *report) {
 	report.record("ACME: pebble issues the first certificate after TLS-ALPN-01 on the endpoint's port", c.issued(ctx))
 	report.record("ACME: a handshake of a validation is refused while nobody looks for proof", c.refusesValidation(ctx))
 	report.record("ACME: a restart serves the stored certificate while pebble stands still", c.survivesRestart(ctx))
 	report.record("ACME: the certificate is renewed before its end, and no fetch fails meanwhile", c.renewed(ctx))
-	report.record("ACME: another domain is certified as soon as an order may follow the last", c.joined(ctx))
-	report.record("ACME: a domain that leads elsewhere is told, and the old certificate stays", c.lost(ctx))
-	if err := c.comity.stop(); err != nil {
-		report.record("ACME: comity stops", err)
-	}
-	if report.hasFailure() {
-		fmt.Printf("--- log of comity with ACME\n%s--- log of pebble\n%s---\n", c.comity.log(), c.server.log())
-	}
+}
+
+func (c *acmeChecks) joining(ctx context.Context, report *report) {
+	report.record("ACME: another domain is certified as soon as an order may follow the last",
+		errors.Join(c.issued(ctx), c.joined(ctx)))
+}
+
+func (c *acmeChecks) losing(ctx context.Context, report *report) {
+	report.record("ACME: a domain that leads elsewhere is told, and the old certificate stays",
+		errors.Join(c.issued(ctx), c.lost(ctx)))
 }
 
 type acmeChecks struct {
@@ -176,14 +204,18 @@ func (c *acmeChecks) lost(ctx context.Context) error {
 	if err := c.server.leads(ctx, lostDomain, "127.0.0.2"); err != nil {
 		return err
 	}
-	if err := c.restart(ctx, acmeDomain, otherDomain, lostDomain); err != nil {
+	before, err := c.fetch(ctx, acmeDomain)
+	if err := errors.Join(err, c.restart(ctx, acmeDomain, lostDomain)); err != nil {
 		return err
 	}
 	if err := eventuallyWithin(ctx, acmeGap, func() error { return c.warns(ctx, "acme-not-proven") }); err != nil {
 		return err
 	}
-	_, err := c.fetch(ctx, otherDomain)
-	return err
+	after, err := c.fetch(ctx, acmeDomain)
+	if err != nil {
+		return err
+	}
+	return differ("certificate", fingerprint(after), fingerprint(before))
 }
 
 // warns asks the admin API whether it does, with words that name the domain.

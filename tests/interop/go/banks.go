@@ -26,6 +26,8 @@ type bank struct {
 	comity *comity
 	envoy  *proxy
 	page   string
+	// Whom it federates with besides, if it does.
+	odd *publisher
 }
 
 // newBank has the files of a bank whose workload has this path, and three CAs of which only the first is in use.
@@ -112,15 +114,23 @@ func (b *bank) configuration(other *bank, more ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return replaced(text, append(more,
+	known := fmt.Sprintf("%q", other.domain.name.Name())
+	if b.odd != nil {
+		known += fmt.Sprintf(", %q", b.odd.domain.name.Name())
+	}
+	text, err = replaced(text, append(more,
 		"trust_domain = \"bank-b.example\"", fmt.Sprintf("trust_domain = %q\n%s", b.domain.name.Name(), b.rest()),
-		"[\"bank-a.example\"]", fmt.Sprintf("[%q]", other.domain.name.Name()),
+		"[\"bank-a.example\"]", "["+known+"]",
 		"[federation.\"bank-a.example\"]", fmt.Sprintf("[federation.%q]", other.domain.name.Name()),
 		"https://bundle.bank-a.example/", "https://"+other.webAddress+"/",
 		"/run/comity-workloads/grpc.sock", b.grpcSocket(),
 		"uid = 101", "uid = "+strconv.Itoa(os.Getuid()),
 		"profile = \"https_web\"", fmt.Sprintf("profile = \"https_web\"\nroot_certificates = %q", b.path("web-ca.pem")),
 	)...)
+	if b.odd != nil {
+		text += "\n" + oddRelationship(b.odd, b.path("web-ca.pem"))
+	}
+	return text, err
 }
 
 // rest is what a page about outputs has no need to say.

@@ -29,13 +29,23 @@ func runAgainstComity(ctx context.Context, report *report, binary, folder string
 	checkFetching(ctx, report, service.target())
 	checkPolling(ctx, report, service, peers)
 	checkVerdicts(ctx, report, binary, folder)
-	err = checkFiles(ctx, report, service, proxies)
-	err = errors.Join(err, checkProxies(ctx, report, service, proxies))
+	err = checkOutputs(ctx, report, service, proxies)
 	err = errors.Join(err, checkWorkloadAPI(ctx, report, binary, folder, peers))
 	if report.hasFailure() || err != nil {
 		fmt.Printf("--- log of comity\n%s---\n", service.log())
 	}
 	return err
+}
+
+// checkOutputs are those of the service that have the same readers from here to the end, also while it restarts.
+func checkOutputs(ctx context.Context, report *report, service *comity, proxies binaries) error {
+	followers, err := checkFiles(ctx, report, service, proxies)
+	if err != nil {
+		return err
+	}
+	defer followers.stop()
+	followers.cloud = checkOIDC(ctx, report, service)
+	return checkProxies(ctx, report, service, proxies, followers)
 }
 
 // comity is a running service and the CLI that talks to it.

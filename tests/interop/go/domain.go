@@ -20,6 +20,8 @@ type domain struct {
 	name        spiffeid.TrustDomain
 	authorities []*authority
 	bundle      *spiffebundle.Bundle
+	// What signs its tokens, by key ID.
+	tokenKeys map[string]crypto.Signer
 }
 
 func newDomain(name string) (*domain, error) {
@@ -63,15 +65,23 @@ func (d *domain) add(authority *authority) {
 
 func (d *domain) addTokenKeys() error {
 	for keyID, make := range tokenKeys {
-		key, err := make()
-		if err != nil {
-			return err
-		}
-		if err := d.bundle.AddJWTAuthority(keyID, key.Public()); err != nil {
+		if err := d.addTokenKey(keyID, make); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (d *domain) addTokenKey(keyID string, make func() (crypto.Signer, error)) error {
+	key, err := make()
+	if err != nil {
+		return err
+	}
+	if d.tokenKeys == nil {
+		d.tokenKeys = map[string]crypto.Signer{}
+	}
+	d.tokenKeys[keyID] = key
+	return d.bundle.AddJWTAuthority(keyID, key.Public())
 }
 
 // first is the authority that signs the domain's endpoint SVID.

@@ -3,38 +3,51 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"os"
 	"os/exec"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
+	"google.golang.org/grpc/credentials/tls/certprovider"
 	"google.golang.org/grpc/credentials/tls/certprovider/pemfile"
 )
 
-// checkFiles has Envoy and gRPC read the files that comity writes, as the page tells, and changes what is trusted.
-func checkFiles(ctx context.Context, report *report, c *comity, b binaries) error {
+// checkFiles has Envoy and gRPC read the files that comity writes, as the page tells, and changes what is trusted. Both
+// go on.
+func checkFiles(ctx context.Context, report *report, c *comity, b binaries) (*followers, error) {
 	clients, err := newClients(c.setup)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	report.record("grpc-go: the bundle map has each domain's bundle under its own name",
-		eventually(ctx, func() error { return grpcReads(ctx, c.setup) }))
-	envoy, err := startEnvoyByFiles(ctx, b, c.setup)
-	if err != nil {
-		return err
+	report.record("grpc-go: the bundle map has each domain's bundle under its own name", eventually(ctx, func() error {
+		provider, err := readByGRPC(c.setup)
+		if err != nil {
+			return err
+		}
+		defer provider.Close()
+		return grpcHas(ctx, provider, c.setup)
+	}))
+	f := &followers{}
+	if f.grpc, err = readByGRPC(c.setup); err != nil {
+		return nil, err
 	}
-	defer envoy.stop()
+	if f.envoy, err = startEnvoyByFiles(ctx, b, c.setup); err != nil {
+		f.stop()
+		return nil, err
+	}
 	check := func(name string, err error) { report.record("envoy by files: "+name, err) }
-	admits := func(client *tls.Certificate) error { return envoy.answers(ctx, client, http.StatusOK) }
-	refuses := func(client *tls.Certificate) error { return envoy.answers(ctx, client, noAnswer) }
+	admits := func(client *tls.Certificate) error { return f.envoy.answers(ctx, client, http.StatusOK) }
+	refuses := func(client *tls.Certificate) error { return f.envoy.answers(ctx, client, noAnswer) }
 	check("a client of a federated domain passes", admits(clients.proper))
 	check("a client below an intermediate CA passes", admits(clients.below))
 	check("our ID by a federated CA is refused", refuses(clients.forged))
 	check("a federated ID by a strange CA is refused", refuses(clients.stranger))
 	check("a key that the domain adds counts without a restart, one that it removes no longer",
 		rotatedInFiles(ctx, c, clients, admits, refuses))
-	return nil
+	return f, nil
 }
 
 // startEnvoyByFiles runs the page's configuration for the client that the other checks know.
@@ -112,15 +125,14 @@ func rotatedInFiles(ctx context.Context, c *comity, clients *clients, admits, re
 	return errors.Join(err, eventually(ctx, func() error { return refuses(svid) }), admits(clients.proper))
 }
 
-// grpcReads has gRPC read the map, as its xDS bootstrap would.
-func grpcReads(ctx context.Context, s *setup) error {
-	provider, err := pemfile.NewProvider(pemfile.Options{
-		SPIFFEBundleMapFile: s.path("bundles/bundle-map.grpc.json"), RefreshDuration: time.Minute,
+// readByGRPC has gRPC read the map, as its xDS bootstrap would, and again each second.
+func readByGRPC(s *setup) (certprovider.Provider, error) {
+	return pemfile.NewProvider(pemfile.Options{
+		SPIFFEBundleMapFile: s.path("bundles/bundle-map.grpc.json"), RefreshDuration: time.Second,
 	})
-	if err != nil {
-		return err
-	}
-	defer provider.Close()
+}
+
+func grpcHas(ctx context.Context, provider certprovider.Provider, s *setup) error {
 	within, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	material, err := provider.KeyMaterial(within)
@@ -134,19 +146,28 @@ func grpcReads(ctx context.Context, s *setup) error {
 	}
 	_, err = os.Stat(s.path("bundles/" + known.name.Name() + ".trust-bundle.pem"))
 	// All but the one with an Ed25519 key, which gRPC's C++ can't read.
-	return errors.Join(err, differ("CAs", len(bundle.X509Authorities()), len(known.bundle.X509Authorities())-1),
-		differ("JWT keys", len(bundle.JWTAuthorities()), 0))
+	var want []*x509.Certificate
+	for _, certificate := range known.bundle.X509Authorities() {
+		if certificate.PublicKeyAlgorithm != x509.Ed25519 {
+			want = append(want, certificate)
+		}
+	}
+	return errors.Join(err, differ("JWT keys", len(bundle.JWTAuthorities()), 0),
+		differ("CAs", fingerprints(bundle), fingerprints(spiffebundle.FromX509Authorities(known.name, want))))
 }
 
-// checkNginxByFile has nginx verify clients by the CA file of one domain, and ask Comity besides.
+// nginxByFile names what belongs to the nginx with the CA file of one domain.
+const nginxByFile = "nginx-by-file"
+
+// checkNginxByFile has nginx verify clients by the CA file of one domain, and ask Comity besides. It goes on.
 func checkNginxByFile(
 	ctx context.Context, report *report, s *setup, b binaries, a *application, clients *clients,
-) error {
+) (*proxy, error) {
 	lines, err := sample("docs/files.md", "nginx", 0)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	nginx, err := startNginx(ctx, "nginx-by-file", b, s, a, func(text string) (string, error) {
+	nginx, err := startNginx(ctx, nginxByFile, b, s, a, func(text string) (string, error) {
 		lines, err := replaced(lines, "/run/comity-bundles/bank-b.example", s.path("bundles/"+clients.id.TrustDomain().Name()))
 		if err != nil {
 			return "", err
@@ -158,13 +179,12 @@ func checkNginxByFile(
 		return bySocket(s)(text)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer nginx.stop()
 	check := func(name string, err error) { report.record("nginx by file: "+name, err) }
 	check("a client of the domain passes as who it is", passes(ctx, nginx, clients.proper, clients.id, nil))
 	check("a strange CA is refused by nginx itself", isRefused(ctx, nginx, a, clients.stranger, nil, http.StatusBadRequest))
 	check("our ID by the domain's CA, which nginx believes, is refused by Comity",
 		isRefused(ctx, nginx, a, clients.forged, nil, http.StatusForbidden))
-	return nil
+	return nginx, nil
 }

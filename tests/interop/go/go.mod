@@ -12,9 +12,12 @@ require (
 	google.golang.org/protobuf v1.36.11
 )
 
+require golang.org/x/oauth2 v0.34.0 // indirect
+
 require (
 	github.com/Microsoft/go-winio v0.6.2 // indirect
 	github.com/cncf/xds/go v0.0.0-20251210132809-ee656c7534f5 // indirect
+	github.com/coreos/go-oidc/v3 v3.16.0
 	github.com/envoyproxy/protoc-gen-validate v1.3.0 // indirect
 	github.com/planetscale/vtprotobuf v0.6.1-0.20240319094008-0393e58bdf10 // indirect
 	golang.org/x/net v0.48.0 // indirect

@@ -1,5 +1,5 @@
-// Interop runs Comity against implementations nobody here wrote: go-spiffe, SPIRE's SDK, Envoy, nginx, pebble, moto, and
-// what reads the Workload API in Python and Java.
+// Interop runs Comity against implementations nobody here wrote: go-spiffe, SPIRE's SDK, Envoy, nginx, pebble, moto,
+// go-oidc, Istio's code, and what reads the Workload API in Python and Java.
 //
 // It prints one line per check and a closing count, and fails if a check does.
 package main
@@ -34,6 +34,8 @@ func main() {
 	flag.StringVar(&acme.pebble, "pebble", "pebble", "the pebble binary")
 	flag.StringVar(&acme.challtestsrv, "challtestsrv", "pebble-challtestsrv", "the binary of pebble's DNS")
 	moto := flag.String("moto", "moto_server", "the binary of moto, an S3 server")
+	istio := flag.String("istio", "", "the program of tests/interop/istio")
+	spire := flag.String("spire", "", "SPIRE's own server; without it, its SDK alone")
 	speed := flag.String("speed", "", "only time go-spiffe with the chains in this folder, made if it has none")
 	itself := flag.Bool("itself", false, "run go-spiffe against itself: proves the checks, needs no comity")
 	flag.Parse()
@@ -47,7 +49,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	report := &report{}
-	if err := run(ctx, report, *comity, *itself, proxies, acme, workloads, *moto); err != nil {
+	if err := run(ctx, report, *comity, *itself, proxies, acme, workloads, *moto, *istio, *spire); err != nil {
 		report.record("the run itself", err)
 	}
 	fmt.Printf("%d passed, %d failed\n", report.passed, report.failed)
@@ -59,7 +61,7 @@ func main() {
 
 func run(
 	ctx context.Context, report *report, comity string, itself bool, proxies binaries, acme acmeBinaries,
-	workloads workloads, moto string,
+	workloads workloads, moto, istio, spire string,
 ) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -79,25 +81,21 @@ func run(
 	case comity == "":
 		return errors.New("give -comity PATH or -itself")
 	default:
-		// Most of the time with pebble passes between two orders, and with SDS until a bundle is stale.
-		checks, err := startACME(ctx, comity, folder, peers, acme)
-		if err != nil {
-			return fmt.Errorf("ACME: %w", err)
-		}
-		sds := make(chan error, 1)
-		done := make(chan struct{})
-		go func() { sds <- checkSDS(ctx, report, comity, folder, peers, proxies) }()
-		go func() {
-			defer close(done)
-			checks.run(ctx, report)
-		}()
+		// Most of the time with pebble passes between two orders, with SDS until a bundle is stale, and with Istio until it
+		// gives up.
+		beside := make(chan error, 3)
+		go func() { beside <- checkACME(ctx, report, comity, folder, peers, acme) }()
+		go func() { beside <- checkSDS(ctx, report, comity, folder, peers, proxies) }()
+		go func() { beside <- checkIstio(ctx, report, comity, folder, peers, istio) }()
 		err = errors.Join(
 			runAgainstComity(ctx, report, comity, folder, peers, proxies),
 			checkWorkloadOutput(ctx, report, comity, folder, workloads),
 			checkSPIREServer(ctx, report, comity, folder, peers, moto),
 		)
-		<-done
-		return errors.Join(err, <-sds)
+		if spire != "" {
+			err = errors.Join(err, checkSPIREBinary(ctx, report, comity, folder, peers, spire))
+		}
+		return errors.Join(err, <-beside, <-beside, <-beside)
 	}
 }
 

@@ -84,8 +84,9 @@ func (a *authority) mintBelow(id spiffeid.ID) (*tls.Certificate, error) {
 	return svid, err
 }
 
-// checkProxies puts the proxies of the page before an application, then takes comity away from them.
-func checkProxies(ctx context.Context, report *report, c *comity, b binaries) error {
+// checkProxies puts the proxies of the page before an application, then takes comity away from them, and from what else
+// follows it, for a while.
+func checkProxies(ctx context.Context, report *report, c *comity, b binaries, f *followers) error {
 	application, err := startApplication()
 	if err != nil {
 		return err
@@ -112,19 +113,21 @@ func checkProxies(ctx context.Context, report *report, c *comity, b binaries) er
 	for _, proxy := range []*proxy{envoy, nginx} {
 		checkProxy(ctx, report, proxy, application, clients)
 	}
-	if err := checkNginxByFile(ctx, report, c.setup, b, application, clients); err != nil {
+	if f.nginx, err = checkNginxByFile(ctx, report, c.setup, b, application, clients); err != nil {
 		return err
 	}
 	report.record("envoy: a client below an intermediate CA passes", passes(ctx, envoy, clients.below, clients.id, nil))
 	report.record("nginx: a client below an intermediate CA, which nginx keeps to itself, is refused",
 		isRefused(ctx, nginx, application, clients.below, nil, http.StatusForbidden))
-	report.record("comity stops on SIGTERM within 5 s, with exit code 0", c.stop())
-	for _, proxy := range []*proxy{envoy, nginx} {
-		report.record(proxy.name+": nobody passes once comity is gone",
-			isRefused(ctx, proxy, application, clients.proper, nil, proxy.withoutComity))
-	}
+	err = checkRestart(ctx, report, &restart{c, application, clients, []*proxy{envoy, nginx, f.nginx}, f})
 	if report.hasFailure() {
 		fmt.Printf("--- log of envoy\n%s--- log of nginx\n%s---\n", envoy.log(), nginx.log())
+	}
+	if err != nil {
+		return err
+	}
+	if clients, err = newClients(c.setup); err != nil {
+		return err
 	}
 	return checkOverTLS(ctx, report, c, b, application, clients)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -29,7 +30,12 @@ func checkSDS(ctx context.Context, report *report, binary, folder string, peers 
 		return err
 	}
 	defer application.server.Close()
-	pair, err := newPair(folder, peers)
+	odd, _, err := startOdd(peers.webCA)
+	if err != nil {
+		return err
+	}
+	defer odd.server.Close()
+	pair, err := newPair(folder, peers, odd)
 	if err != nil {
 		return err
 	}
@@ -38,6 +44,8 @@ func checkSDS(ctx context.Context, report *report, binary, folder string, peers 
 		return err
 	}
 	report.record("envoy by SDS: a request passes from domain to domain by mutual TLS", pair.eventuallyAnswers(ctx, http.StatusOK))
+	report.record("envoy by SDS: of a peer's CAs those that Envoy can read are shown, and it goes on with all domains",
+		eventually(ctx, func() error { return pair.showsReadable(ctx) }))
 	checkStrangers(ctx, report, pair, application)
 	checkSDSClient(ctx, report, pair.client)
 	report.record("envoy by SDS: a rotation at the other domain loses no request", pair.rotation(ctx))
@@ -61,7 +69,9 @@ type pair struct {
 	tls, plain string
 }
 
-func newPair(folder string, peers *peers) (*pair, error) {
+// newPair has the server federate with an odd domain besides, so that what becomes of its Envoy's Secret shows what such
+// keys do to the others in it.
+func newPair(folder string, peers *peers, odd *publisher) (*pair, error) {
 	p := &pair{}
 	var err error
 	if p.client, err = newBank(folder, "bank-a.example", clientPath, peers); err != nil {
@@ -70,6 +80,7 @@ func newPair(folder string, peers *peers) (*pair, error) {
 	if p.server, err = newBank(folder, "bank-b.example", serverPath, peers); err != nil {
 		return nil, err
 	}
+	p.server.odd = odd
 	if p.tls, err = freeAddress(); err != nil {
 		return nil, err
 	}
@@ -246,6 +257,16 @@ func (p *pair) reaches(ctx context.Context, cas int) error {
 		found, err := p.client.cas(ctx)
 		return errors.Join(err, differ("CAs that envoy has", found, cas))
 	})
+}
+
+// showsReadable is of the server: one CA of each bank and the one good of the odd domain, none of them refused.
+func (p *pair) showsReadable(ctx context.Context) error {
+	cas, err := p.server.cas(ctx)
+	if !bytes.Contains(p.server.comity.log(), []byte("unreadable-authority-not-shown")) {
+		err = errors.Join(err, errors.New("nothing is said of what is not shown"))
+	}
+	rejected, unread := p.server.statistic(ctx, `sds\..*update_rejected`)
+	return errors.Join(err, unread, differ("CAs that envoy has", cas, 3), differ("rejected updates", rejected, 0))
 }
 
 // cas are how many CA certificates the bank's Envoy verifies servers with.

@@ -23,6 +23,8 @@ type setup struct {
 	// Where comity answers proxies over TLS; empty while it does so on a Unix socket.
 	authorizationAddress string
 	requireHash          bool
+	// The trust domain whose relationship has ended, if one has.
+	ended string
 }
 
 func newSetup(folder string, peers *peers) (*setup, error) {
@@ -60,11 +62,16 @@ func (s *setup) writeAuthorities() error {
 			return err
 		}
 	}
+	return s.writeTokenKeys()
+}
+
+// writeTokenKeys replaces the watched file of keys for tokens, complete at once.
+func (s *setup) writeTokenKeys() error {
 	jwks, err := spiffebundle.FromJWTAuthorities(s.domain.name, s.domain.bundle.JWTAuthorities()).Marshal()
 	if err != nil {
 		return err
 	}
-	return s.write("jwt.jwks.json", jwks)
+	return errors.Join(s.write("next.jwks.json", jwks), os.Rename(s.path("next.jwks.json"), s.path("jwt.jwks.json")))
 }
 
 // writeNewest adds the newest authority to the watched folder, complete at once.
@@ -109,7 +116,11 @@ func (s *setup) writePeers() error {
 }
 
 func (s *setup) writeConfiguration() error {
-	return s.write("comity.toml", []byte(strings.NewReplacer(
+	outputs, err := s.outputs()
+	if err != nil {
+		return err
+	}
+	text := strings.NewReplacer(
 		"{folder}", s.folder,
 		"{socket}", s.socket(),
 		"{web}", s.webAddress,
@@ -120,8 +131,40 @@ func (s *setup) writeConfiguration() error {
 		"{path}", endpointPath,
 		"{hash}", strconv.FormatBool(s.requireHash),
 		"{transport}", s.transport(),
-	).Replace(configuration)))
+	).Replace(configuration)
+	if s.ended != "" {
+		before, rest, _ := strings.Cut(text, fmt.Sprintf("[federation.%q]", s.ended))
+		_, after, _ := strings.Cut(rest, "\n\n")
+		text = before + after
+	}
+	return errors.Join(s.write("next.toml", []byte(text+outputs)), os.Rename(s.path("next.toml"), s.path("comity.toml")))
 }
+
+// outputs are the samples of the pages, with this run's places in place of theirs.
+func (s *setup) outputs() (string, error) {
+	files, err := sample("docs/files.md", "toml", 0)
+	if err != nil {
+		return "", err
+	}
+	// As systemctl does it, once there is an nginx.
+	reload := fmt.Sprintf(`["/bin/sh", "-c", "if [ -e %[1]s ]; then kill -HUP $(cat %[1]s); fi"]`, s.path(nginxByFile+".pid"))
+	files, err = replaced(files,
+		"/run/comity-bundles", s.path("bundles"),
+		`["bank-a.example", "bank-b.example"]`, `["comity.example", "go-spiffe.example", "go-web.example"]`,
+		`["/usr/bin/systemctl", "reload", "nginx"]`, reload)
+	if err != nil {
+		return "", err
+	}
+	clouds, err := sample("docs/oidc-output.md", "toml", 0)
+	if err != nil {
+		return "", err
+	}
+	clouds, err = replaced(clouds, "https://bundle.bank-a.example/oidc", s.issuer())
+	return files + clouds, err
+}
+
+// issuer is what our tokens name as theirs.
+func (s *setup) issuer() string { return "https://" + s.webAddress + "/oidc" }
 
 // overTLS has the next comity answer proxies over TLS.
 func (s *setup) overTLS() (err error) {
@@ -166,9 +209,6 @@ listen = "127.0.0.1:0"
 [admin]
 socket = "{socket}"
 
-[[outputs.files]]
-folder = "{folder}/bundles"
-
 [authorization]
 {transport}
 allow = ["spiffe://go-spiffe.example/ns/prod/**", "spiffe://comity.example/admin"]
@@ -190,6 +230,7 @@ endpoint_url = "{go-imposter}"
 profile = "https_spiffe"
 endpoint_spiffe_id = "spiffe://go-imposter.example{path}"
 bootstrap_bundle = "{folder}/go-imposter.example.jwks.json"
+
 `
 
 func certificatePEM(certificate *x509.Certificate) []byte {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -42,7 +43,12 @@ func checkWorkloadOutput(ctx context.Context, report *report, binary, folder str
 		return err
 	}
 	defer peers.stop()
-	setup, key, err := outputSetup(folder, peers, workloads)
+	odd, shown, err := startOdd(peers.webCA)
+	if err != nil {
+		return err
+	}
+	defer odd.server.Close()
+	setup, key, err := outputSetup(folder, peers, workloads, odd)
 	if err != nil {
 		return fmt.Errorf("files for a comity with workloads: %w", err)
 	}
@@ -56,23 +62,41 @@ func checkWorkloadOutput(ctx context.Context, report *report, binary, folder str
 		return errors.Join(err, service.stop())
 	}
 	defer source.stop()
+	watchers, stopWatchers, err := workloads.watchers(ctx, setup)
+	if err != nil {
+		return errors.Join(err, service.stop())
+	}
+	defer stopWatchers()
 	foreign := peers.spiffe.domain
 	follows := func() error {
 		return eventually(ctx, func() error {
-			return errors.Join(shows(source, setup.domain), shows(source, foreign))
+			return errors.Join(shows(source, setup.domain), shows(source, foreign), shows(source, shown))
 		})
 	}
-	report.record("Workload API output: go-spiffe has our bundle and a foreign one", follows())
+	each := func(what string, domains ...*domain) {
+		for _, watcher := range watchers {
+			report.record("Workload API output: "+watcher.name+" "+what, watcher.follows(ctx, count(domains...)))
+		}
+	}
+	report.record("Workload API output: go-spiffe has our bundle and foreign ones", follows())
+	report.record("Workload API output: what other libraries can't read of a bundle is left out, and told", eventually(ctx, func() error {
+		if !bytes.Contains(service.log(), []byte("unreadable-authority-not-shown")) {
+			return errors.New("nothing is said of it")
+		}
+		return nil
+	}))
+	each("follows beside such a bundle", setup.domain, foreign, shown)
 	service.refresh(ctx, foreign.name)
 	err = addAuthority(peers.spiffe)
 	foreign.changed()
 	service.refresh(ctx, foreign.name)
 	report.record("Workload API output: go-spiffe has a new foreign authority", errors.Join(err, follows()))
+	each("has it as well", setup.domain, foreign, shown)
 	report.record("Workload API output: go-spiffe has a token judged", judges(ctx, client, key, foreign.name))
 	_, err = workloadapi.FetchX509SVID(ctx, client)
 	report.record("Workload API output: go-spiffe gets no SVID", isDenied(err))
-	report.record("Workload API output: Python's spiffe reads what the page says", workloads.readsPython(ctx, setup, foreign))
-	report.record("Workload API output: java-spiffe reads what the page says", workloads.readsJava(ctx, setup, foreign))
+	report.record("Workload API output: Python's spiffe reads what the page says", workloads.readsPython(ctx, setup, count(setup.domain, foreign, shown)))
+	report.record("Workload API output: java-spiffe reads what the page says", workloads.readsJava(ctx, setup, count(setup.domain, foreign, shown)))
 
 	err = errors.Join(service.stop(), addAuthority(peers.spiffe))
 	foreign.changed()
@@ -81,9 +105,11 @@ func checkWorkloadOutput(ctx context.Context, report *report, binary, folder str
 	}
 	service.refresh(ctx, foreign.name)
 	report.record("Workload API output: go-spiffe catches up after a restart", follows())
+	each("catches up after a restart", setup.domain, foreign, shown)
 	err = setup.forgets(foreign.name)
 	report.record("Workload API output: go-spiffe drops a domain whose relationship ended",
 		errors.Join(err, eventually(ctx, func() error { return lacks(source, foreign.name) })))
+	each("drops it as well", setup.domain, shown)
 	if report.hasFailure() {
 		fmt.Printf("--- log of comity with workloads\n%s---\n", service.log())
 	}
@@ -192,40 +218,49 @@ func isDenied(err error) error {
 	return nil
 }
 
-// readsPython runs the page's program.
-func (w workloads) readsPython(ctx context.Context, setup *setup, foreign *domain) error {
-	return w.reads(ctx, setup, foreign, "python", "bundles.py", func(program string) *exec.Cmd {
+// watchers are the programs of the page that run on, and what ends them.
+func (w workloads) watchers(ctx context.Context, s *setup) ([]*program, func(), error) {
+	var all []*program
+	stop := func() {
+		for _, watcher := range all {
+			watcher.stop()
+		}
+	}
+	for _, start := range []func(context.Context, *setup) (*program, error){w.watchPython, w.watchJava} {
+		watcher, err := start(ctx, s)
+		if err != nil {
+			stop()
+			return nil, nil, err
+		}
+		all = append(all, watcher)
+	}
+	return all, stop, nil
+}
+
+// readsPython runs the page's first program.
+func (w workloads) readsPython(ctx context.Context, setup *setup, want []counted) error {
+	return w.reads(ctx, setup, want, "python", "bundles.py", func(ctx context.Context, program string) *exec.Cmd {
 		return exec.CommandContext(ctx, w.python, program)
 	})
 }
 
-// readsJava runs the page's program.
-func (w workloads) readsJava(ctx context.Context, setup *setup, foreign *domain) error {
-	return w.reads(ctx, setup, foreign, "java", "Bundles.java", func(program string) *exec.Cmd {
+// readsJava runs the page's first program.
+func (w workloads) readsJava(ctx context.Context, setup *setup, want []counted) error {
+	return w.reads(ctx, setup, want, "java", "Bundles.java", func(ctx context.Context, program string) *exec.Cmd {
 		return exec.CommandContext(ctx, w.java, "-cp", w.classpath, program)
 	})
 }
 
 func (w workloads) reads(
-	ctx context.Context, setup *setup, foreign *domain, language, file string, command func(string) *exec.Cmd,
+	ctx context.Context, setup *setup, want []counted, language, file string,
+	command func(context.Context, string) *exec.Cmd,
 ) error {
-	text, err := sample(w.page, language, 0)
-	if err != nil {
-		return err
-	}
-	text, err = replaced(text, pageSocket, setup.path("workload.sock"))
-	if err := errors.Join(err, setup.write(file, []byte(text))); err != nil {
+	if err := w.writeProgram(setup, language, 0, file); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	var want []string
-	for _, domain := range []*domain{setup.domain, foreign} {
-		want = append(want,
-			fmt.Sprintf("%s jwt %d", domain.name.Name(), len(domain.bundle.JWTAuthorities())),
-			fmt.Sprintf("%s x509 %d", domain.name.Name(), len(domain.bundle.X509Authorities())))
-	}
-	out, err := command(setup.path(file)).Output()
+	out, err := command(ctx, setup.path(file)).Output()
 	if err != nil {
 		var failed *exec.ExitError
 		if errors.As(err, &failed) {
@@ -233,15 +268,31 @@ func (w workloads) reads(
 		}
 		return err
 	}
+	var lines []string
+	for _, one := range want {
+		lines = append(lines, fmt.Sprintf("%s jwt %d", one.domain, one.jwt), fmt.Sprintf("%s x509 %d", one.domain, one.x509))
+	}
 	got := strings.Split(strings.TrimSpace(strings.ReplaceAll(string(out), "spiffe://", "")), "\n")
 	slices.Sort(got)
-	slices.Sort(want)
-	return differ("bundles", strings.Join(got, "; "), strings.Join(want, "; "))
+	slices.Sort(lines)
+	return differ("bundles", strings.Join(got, "; "), strings.Join(lines, "; "))
+}
+
+// writeProgram writes the page's program number at in this language.
+func (w workloads) writeProgram(s *setup, language string, at int, file string) error {
+	text, err := sample(w.page, language, at)
+	if err != nil {
+		return err
+	}
+	text, err = replaced(text, pageSocket, s.path("workload.sock"))
+	return errors.Join(err, s.write(file, []byte(text)))
 }
 
 // outputSetup has a comity that polls go-spiffe.example and serves workloads by the page's configuration, with this
 // process's user in place of the page's; the key is one of go-spiffe.example for tokens.
-func outputSetup(folder string, peers *peers, workloads workloads) (*setup, *ecdsa.PrivateKey, error) {
+func outputSetup(
+	folder string, peers *peers, workloads workloads, odd *publisher,
+) (*setup, *ecdsa.PrivateKey, error) {
 	domain, err := newDomain("output.example")
 	if err != nil {
 		return nil, nil, err
@@ -266,8 +317,8 @@ func outputSetup(folder string, peers *peers, workloads workloads) (*setup, *ecd
 	if err != nil {
 		return nil, nil, err
 	}
-	text := strings.NewReplacer("{folder}", s.folder, "{url}", peers.spiffe.url, "{path}", endpointPath).
-		Replace(outputConfiguration)
+	text := strings.NewReplacer("{folder}", s.folder, "{url}", peers.spiffe.url, "{path}", endpointPath,
+		"{odd}", oddRelationship(odd, s.path("web-ca.pem"))).Replace(outputConfiguration)
 	return s, key, s.write("comity.toml", []byte(text+output))
 }
 
@@ -300,7 +351,7 @@ jwt = ["{folder}/jwt.jwks.json"]
 [admin]
 socket = "{folder}/admin.sock"
 
-[federation."go-spiffe.example"]
+{odd}[federation."go-spiffe.example"]
 endpoint_url = "{url}"
 profile = "https_spiffe"
 endpoint_spiffe_id = "spiffe://go-spiffe.example{path}"
