@@ -72,11 +72,7 @@ async fn fes_16_a_service_without_descriptors_to_spare_goes_on_when_it_has_some(
     let publisher = Publisher::new(&[("ca.pem", &ca.pem())], "");
     let mut service = publisher.home.start_with_files(FEW_FILES).await;
     let told = service.logged(0, |line| line["code"] == "few-open-files").await;
-    assert_eq!(
-        (&told["allowed"], &told["needed"]),
-        (&json!(FEW_FILES), &json!(3072)),
-        "two per connection, and the rest"
-    );
+    assert_eq!((&told["allowed"], &told["needed"]), (&json!(FEW_FILES), &json!(2048)), "connections, and the rest");
     let address = service.address("https_web").await;
     let number = sequence(&publishes(address, &[&ca]).await);
     let mut held = Vec::new();
