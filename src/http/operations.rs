@@ -2,11 +2,10 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpServer};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -15,8 +14,9 @@ use crate::federation::Federation;
 use crate::federation::status::{ErrorStatus, OutputStatus, ServiceStatus, Warning};
 use crate::outputs::progress::Outputs;
 
+use super::connections::serve;
 use super::health::{healthz, readyz};
-use super::listener::{DRAIN_SECONDS, serve_until};
+use super::listener::{ListenerLimits, serve_until};
 use super::metrics::Metrics;
 use super::state_metrics::StateMetrics;
 use super::tls::EndpointTls;
@@ -63,15 +63,12 @@ pub(crate) async fn serve_operations(
     operations.metrics.register(&mut registry);
     registry.register_collector(Box::new(StateMetrics(operations.clone())));
     let (registry, operations) = (Data::new(registry), Data::new(operations));
-    let app = move || App::new().app_data(registry.clone()).app_data(operations.clone()).configure(routes);
-    let server = HttpServer::new(app)
-        .disable_signals()
-        .shutdown_timeout(DRAIN_SECONDS)
-        .workers(1)
-        .max_connections(CONNECTIONS)
-        .client_request_timeout(HEADER_TIMEOUT)
-        .listen(listener)?;
-    serve_until(stop, server.run()).await
+    let application = move |application: &mut ServiceConfig| {
+        application.app_data(registry.clone()).app_data(operations.clone()).configure(routes);
+    };
+    let limits = ListenerLimits { workers: 1, ..ListenerLimits::default() }.sharing(CONNECTIONS);
+    let server = serve(listener, None, limits, &stop, application, |_| ())?;
+    serve_until(stop, server).await
 }
 
 fn routes(config: &mut ServiceConfig) {
@@ -92,5 +89,3 @@ async fn metrics(registry: Data<Registry>) -> HttpResponse {
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 const CONNECTIONS: usize = 256;
-
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
