@@ -124,9 +124,7 @@ impl Served {
             None => HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, RETRY_AFTER)).finish(),
         }
     }
-}
 
-impl Served {
     /// Remembers who has this document now. A `HEAD` brings none, and whoever has any document need not have this one.
     fn note(&self, request: &HttpRequest, sequence: u64) {
         let (connection, now) = (request.extensions().get::<Rc<Connection>>().cloned(), Instant::now());

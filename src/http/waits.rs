@@ -22,7 +22,7 @@ pub(crate) struct WaitLimits {
     pub(crate) longest: Duration,
     /// Waits at a time of one IPv4 address or one IPv6 network of 64 bits.
     pub(crate) per_address: usize,
-    /// Waits at a time in all. Each takes a connection, so this is less than there may be of those.
+    /// Waits at a time in all. Each may take a connection, so this is less than there may be of those.
     pub(crate) in_all: usize,
 }
 
